@@ -1,0 +1,49 @@
+# Everything that the project needs is put into .venv; nothing else on the machine is touched.
+PYTHON ?= python3.11
+PYTAG := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV ?= $(if $(filter 3.11,$(PYTAG)),.venv,.venv-$(PYTAG))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: help demo test lint serve dashboard bench soak requirements clean
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(STAMP): requirements/build.txt requirements/all.txt pyproject.toml sdk/pyproject.toml
+	@test -n "$(PYTAG)" || { echo "make: no '$(PYTHON)' here. Install Python 3.11 or later, or say: make $(MAKECMDGOALS) PYTHON=python3"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned requirements into $(VENV) (about 1 GB, once)"
+	@$(PIP) install --quiet --require-hashes -r requirements/build.txt
+	@$(PIP) install --quiet --require-hashes --no-deps --no-build-isolation -r requirements/all.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e . -e sdk
+	@touch $@
+
+demo: $(STAMP)   ## a year of real flights, one planted fault: ARGS=--check for a run without a browser
+	@$(BIN)/watchkeeper demo $(ARGS)
+
+test: $(STAMP)   ## every test that pip alone can run: ARGS="-k name" for a part
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)   ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pyright
+
+serve: $(STAMP)  ## the server on 127.0.0.1:8090, data in ./out/data
+	@$(BIN)/watchkeeper serve --data-dir out/data $(ARGS)
+
+dashboard: $(STAMP)  ## the dashboard of a running server
+	@$(BIN)/watchkeeper dashboard $(ARGS)
+
+bench: $(STAMP)  ## the long figures; results land in benchmarks/results
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+requirements:    ## compile the pinned requirements anew (needs uv)
+	@uv pip compile requirements/build.in --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header -q -o requirements/build.txt
+	@uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header -q -o requirements/all.txt
+
+clean:           ## remove what make made
+	@rm -rf .venv .venv-* out

@@ -1,0 +1,1 @@
+"""Who is told: findings become incidents, incidents become deliveries."""

@@ -1,0 +1,1 @@
+"""The composition root: wires the rooms, the command line, serve, demo, doctor."""

@@ -1,0 +1,1 @@
+"""Takes events in: routes, one decoder a protocol, the inbox, the loader, the pollers."""

@@ -1,0 +1,1 @@
+"""What travels between the rooms: events, findings, settings, errors. Imports nothing of ours."""

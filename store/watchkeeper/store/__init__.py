@@ -1,0 +1,1 @@
+"""What is remembered: facts in DuckDB, control data in SQL."""
