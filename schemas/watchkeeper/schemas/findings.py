@@ -120,5 +120,10 @@ class Finding:
     @property
     def key(self) -> str:
         """Identify this very statement, so that an evaluation may be repeated without harm."""
-        parts = (self.fingerprint, self.window.start.isoformat(), self.window.end.isoformat(), self.as_of.isoformat())
+        parts = (
+            self.fingerprint,
+            self.window.start.isoformat(),
+            self.window.end.isoformat(),
+            self.as_of.isoformat(),
+        )
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

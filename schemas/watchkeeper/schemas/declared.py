@@ -1,0 +1,205 @@
+"""What people declare in files: systems, objectives, prices, value models, monitors, routes.
+
+One folder of YAML files (``watchkeeper.d/``), several documents a file. ``watchkeeper apply`` validates them all
+before it takes any. A document is ``apiVersion``, ``kind``, ``metadata.name`` and ``spec``; an objective is OpenSLO v1.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import msgspec
+from msgspec import Meta, Struct
+
+from watchkeeper.schemas import openslo
+from watchkeeper.schemas.errors import SettingsError
+from watchkeeper.schemas.events import Name, Text
+
+T = TypeVar("T")
+
+
+class Declared(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """What every declared thing has."""
+
+    name: Name = ""
+
+
+class System(Declared, frozen=True):
+    """An AI system that someone owns: who is told, what to do, what to fall back on."""
+
+    services: list[Name]
+    owner: Name
+    description: Text | None = None
+    vendor: Name | None = None
+    risk_class: Literal["minimal", "limited", "high", "unacceptable"] | None = None
+    fallback: Text | None = None
+    runbook: Text | None = None
+    contact: Text | None = None
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """What a million tokens of one class (or one request) costs from a day on, until another day."""
+
+    model: Name
+    token_class: Literal["input", "cache_read", "cache_write", "output", "reasoning", "request"] = msgspec.field(
+        name="class"
+    )
+    per_million: Annotated[float, Meta(ge=0)]
+    valid_from: date = msgspec.field(name="from")
+    valid_to: date | None = msgspec.field(name="to", default=None)
+    provider: Name | None = None
+    source: Text | None = None
+
+
+class PriceTable(Declared, frozen=True):
+    """Dated prices; the one in force at the time of the request is used. ``request`` is per million requests."""
+
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    prices: list[Price]
+
+
+class ValueModel(Declared, frozen=True):
+    """What one outcome is worth to the operation, by kind; what is not declared stays unknown.
+
+    Kinds: ``true_positive``, ``false_positive``, ``false_negative``, ``true_negative`` for yes/no predictions,
+    ``correct`` and ``wrong`` for all others; ``override_minute`` for a minute of human review;
+    ``error`` for a failed request.
+    """
+
+    service: Name
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    values: dict[
+        Literal[
+            "true_positive",
+            "false_positive",
+            "false_negative",
+            "true_negative",
+            "correct",
+            "wrong",
+            "override_minute",
+            "error",
+        ],
+        float,
+    ]
+    owner: Name | None = None
+    signed_off_by: Name | None = None
+
+
+class Monitor(Declared, frozen=True):
+    """Other parameters or another severity of one analyzer, for one service (or all)."""
+
+    analyzer: Name
+    service: Name | None = None
+    model: Name | None = None
+    params: dict[str, float | int | str | bool | list[str]] = {}
+    severity: Literal["page", "ticket", "notice"] | None = None
+    enabled: bool = True
+
+
+class Receiver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """A notifier by name, and what it needs (a webhook needs a ``url``)."""
+
+    type: Name
+    url: Text | None = None
+
+
+class Route(Declared, frozen=True):
+    """Which findings go to which receiver. ``match`` holds service, model, severity or analyzer; all must be equal."""
+
+    receiver: Receiver
+    match: dict[Literal["service", "model", "severity", "analyzer"], str] = {}
+
+
+class Sli(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """Which requests are good. latency: answered within ``maxMs``; errors: status ok; check_failures: no failed check;
+    late: used before it was needed.
+    """
+
+    measure: Literal["latency", "errors", "check_failures", "late"]
+    max_ms: Annotated[float, Meta(gt=0)] | None = None
+    model: Name | None = None
+
+
+class Objective(Declared, frozen=True):
+    """A promise about one service: this share of requests is good over a rolling window (from OpenSLO v1 kind SLO)."""
+
+    service: Name
+    sli: Sli
+    target: Annotated[float, Meta(gt=0, lt=1)]
+    days: Annotated[float, Meta(gt=0, le=366)]
+    description: Text | None = None
+
+    @property
+    def period(self) -> timedelta:
+        """The length of the rolling window."""
+        return timedelta(days=self.days)
+
+    @property
+    def budget(self) -> float:
+        """The share of requests that may be bad: 1 - target."""
+        return 1.0 - self.target
+
+
+KINDS: dict[str, type[Declared]] = {
+    "System": System,
+    "PriceTable": PriceTable,
+    "ValueModel": ValueModel,
+    "Monitor": Monitor,
+    "Route": Route,
+}
+
+
+class Declarations(Struct, frozen=True, kw_only=True):
+    """Everything that is declared, as the analyzers and the router read it."""
+
+    systems: tuple[System, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    prices: tuple[PriceTable, ...] = ()
+    values: tuple[ValueModel, ...] = ()
+    monitors: tuple[Monitor, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+    def system_of(self, service: str) -> System | None:
+        """Find the system that a service belongs to."""
+        return next((system for system in self.systems if service in system.services), None)
+
+
+def parse(document: object, where: str) -> tuple[str, Declared]:
+    """Read one YAML document that was already parsed; ``where`` (file and number) is named in errors.
+
+    >>> parse({"apiVersion": "watchkeeper/v1", "kind": "System", "metadata": {"name": "x"},
+    ...        "spec": {"services": ["a"], "owner": "ops"}}, "x.yaml")[1].name
+    'x'
+    """
+    if not isinstance(document, dict):
+        raise SettingsError(f"{where}: expected a mapping with apiVersion, kind, metadata and spec")
+    doc = cast("dict[str, Any]", document)
+    kind, version = doc.get("kind"), doc.get("apiVersion")
+    metadata = cast("dict[str, Any]", doc.get("metadata") or {})
+    spec = cast("dict[str, Any]", doc.get("spec") or {})
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"{where}: metadata.name is missing")
+    if version == "openslo/v1" and kind == "SLO":
+        return "Objective", _objective(name, spec, f"{where} (SLO {name})")
+    if version != "watchkeeper/v1" or kind not in KINDS:
+        raise SettingsError(
+            f"{where}: cannot read kind {kind!r} of {version!r}; known: openslo/v1 SLO and "
+            f"watchkeeper/v1 {', '.join(KINDS)}"
+        )
+    return kind, _convert({**spec, "name": name}, KINDS[kind], f"{where} ({kind} {name})")
+
+
+def _objective(name: str, spec: object, at: str) -> Objective:
+    objective = _convert(openslo.read(name, spec, at), Objective, at)
+    if (objective.sli.measure == "latency") != (objective.sli.max_ms is not None):
+        raise SettingsError(f"{at}: maxMs belongs to measure latency, and latency needs it")
+    return objective
+
+
+def _convert(value: object, kind: type[T], at: str) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{at}: {error}") from None
