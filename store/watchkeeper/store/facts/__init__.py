@@ -1,0 +1,1 @@
+"""What services sent and its rollups: one DuckDB file, one owner."""

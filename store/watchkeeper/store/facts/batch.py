@@ -1,0 +1,169 @@
+"""What the loader hands to the store: columns, already decoded and normalised, in one unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+Scalar = bool | int | float | str | None
+Fields = Mapping[str, object]
+
+TIME = pl.Datetime("us")
+CHECK = pl.Struct(
+    {"name": pl.String, "kind": pl.String, "passed": pl.Boolean, "blocked": pl.Boolean, "score": pl.Float64}
+)
+
+PREDICTION_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "ts": TIME,
+    "received_at": TIME,
+    "service": pl.String,
+    "model": pl.String,
+    "model_version": pl.String,
+    "system": pl.String,
+    "provider": pl.String,
+    "prompt": pl.String,
+    "prompt_version": pl.String,
+    "config_version": pl.String,
+    "environment": pl.String,
+    "site": pl.String,
+    "prediction": pl.String,
+    "prediction_number": pl.Float64,
+    "score": pl.Float64,
+    "confidence": pl.Float64,
+    "confidence_threshold": pl.Float64,
+    "latency_ms": pl.Float64,
+    "ttft_ms": pl.Float64,
+    "status": pl.String,
+    "error_class": pl.String,
+    "tokens_input": pl.Int64,
+    "tokens_cache_read": pl.Int64,
+    "tokens_cache_write": pl.Int64,
+    "tokens_output": pl.Int64,
+    "tokens_reasoning": pl.Int64,
+    "cost": pl.Float64,
+    "currency": pl.String,
+    "attempts": pl.Int32,
+    "fallback_from": pl.String,
+    "fallback_reason": pl.String,
+    "workflow": pl.String,
+    "step": pl.String,
+    "tool": pl.String,
+    "needed_by": TIME,
+    "used_at": TIME,
+    "reason_codes": pl.List(pl.String),
+    "checks": pl.List(CHECK),
+    "clock_skew": pl.Boolean,
+    "server_ts": pl.Boolean,
+}
+"""Every column of ``predictions`` but ``extra``; a frame that lacks one has nulls there."""
+
+OUTCOME_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "prediction_id": pl.String,
+    "prediction_ts": TIME,
+    "service": pl.String,
+    "value": pl.String,
+    "value_number": pl.Float64,
+    "known_at": TIME,
+    "received_at": TIME,
+    "source": pl.String,
+}
+REVIEW_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "prediction_id": pl.String,
+    "prediction_ts": TIME,
+    "ts": TIME,
+    "received_at": TIME,
+    "service": pl.String,
+    "decision": pl.String,
+    "minutes": pl.Float64,
+    "role": pl.String,
+    "reason": pl.String,
+}
+CHANGE_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "ts": TIME,
+    "received_at": TIME,
+    "kind": pl.String,
+    "title": pl.String,
+    "service": pl.String,
+    "model": pl.String,
+    "version": pl.String,
+    "url": pl.String,
+}
+REJECT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "received_at": TIME,
+    "kind": pl.String,
+    "batch": pl.String,
+    "row_index": pl.Int32,
+    "field": pl.String,
+    "reason": pl.String,
+    "service": pl.String,
+    "raw": pl.String,
+}
+GPU_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "ts": TIME,
+    "uuid": pl.String,
+    "mig": pl.String,
+    "host": pl.String,
+    "gpu": pl.String,
+    "model_name": pl.String,
+    "workload": pl.String,
+    "utilization": pl.Float64,
+    "memory_used_mib": pl.Float64,
+    "memory_free_mib": pl.Float64,
+    "power_w": pl.Float64,
+    "temperature_c": pl.Float64,
+    "sm_clock_mhz": pl.Float64,
+    "tensor_active": pl.Float64,
+    "energy_mj": pl.Float64,
+    "xid": pl.Int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Predictions as columns; ``features``, ``segments`` and ``extra`` stay one mapping a row.
+
+    All three are as long as the frame. The store turns features into typed columns, model by model.
+    """
+
+    frame: pl.DataFrame
+    features: Sequence[Fields | None]
+    segments: Sequence[Fields | None]
+    extra: Sequence[Fields | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything that one load commits, and the inbox position that it reaches."""
+
+    predictions: Predictions | None = None
+    outcomes: pl.DataFrame | None = None
+    reviews: pl.DataFrame | None = None
+    changes: pl.DataFrame | None = None
+    rejects: pl.DataFrame | None = None
+    gpus: pl.DataFrame | None = None
+    watermark: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What one load did: events by fate, for the status page."""
+
+    loaded: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    matched: int = 0
+    pending: int = 0
+    overflow: Sequence[str] = field(default_factory=list[str])
+
+
+def complete(frame: pl.DataFrame, columns: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+    """Give the frame all of these columns, in this order; those that it lacks are null."""
+    return frame.select(
+        [
+            pl.col(name).cast(dtype, strict=False) if name in frame.columns else pl.lit(None, dtype).alias(name)
+            for name, dtype in columns.items()
+        ]
+    )

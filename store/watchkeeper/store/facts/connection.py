@@ -1,0 +1,88 @@
+"""The one owner of facts.duckdb: a single writer, and a cursor for every read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import duckdb
+import polars as pl
+
+from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.store.facts import tables
+
+MEMORY = ":memory:"
+
+
+class FactStore:
+    """The facts of one data directory (or of none: ``FactStore(MEMORY)``).
+
+    DuckDB refuses every second process while this one has the file open. Writers take turns; a reader never waits.
+    """
+
+    def __init__(self, path: Path | str = MEMORY, *, threads: int = 2) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "preserve_insertion_order": False,
+        }
+        if path != MEMORY:
+            config["checkpoint_threshold"] = "256MB"
+        try:
+            self._connection = duckdb.connect(str(path), config=config)
+        except duckdb.Error as error:
+            raise StoreUnavailable(
+                f"cannot open {path}: {error}. Is another watchkeeper server running on this data directory?"
+            ) from None
+        self._write = threading.RLock()
+        self.generation = 0
+        """Counts aborted transactions: what was cached inside one may not be true any more."""
+        tables.migrate(self._connection)
+
+    @contextmanager
+    def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """Write alone and all or nothing."""
+        with self._write:
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                self.generation += 1
+                raise
+            self._connection.execute("COMMIT")
+
+    def read(self, sql: str, parameters: object = None) -> pl.DataFrame:
+        """Answer one query on its own cursor (results stream, so that no two readers may share one)."""
+        with self._connection.cursor() as cursor:
+            return pl.DataFrame(cursor.sql(sql, params=parameters).to_arrow_table())
+
+    def checkpoint(self) -> None:
+        """Fold the log into the file: for idle moments, it takes up to a second."""
+        with self._write:
+            self._connection.execute("CHECKPOINT")
+
+    def close(self) -> None:
+        """Checkpoint and let the file go."""
+        with self._write:
+            self._connection.close()
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
+    """Append a frame to a table by column names."""
+    if frame.height == 0:
+        return
+    with registered(connection, "incoming_rows", frame):
+        connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows")
+
+
+@contextmanager
+def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Generator[None]:
+    """Let SQL see a frame under a name, as Arrow (a polars frame handed over as it is would import pandas)."""
+    connection.register(name, cast("object", frame.to_arrow()))
+    try:
+        yield
+    finally:
+        connection.unregister(name)

@@ -1,0 +1,196 @@
+"""Features as typed columns: one wide table a (service, model), additive, within limits.
+
+The first good batch decides a feature's kind. A value of another type never refuses its event: it is kept in
+``extra``, counted as ``mismatched``, and its column is null. So is what exceeds the limit of columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import duckdb
+import polars as pl
+
+from watchkeeper.store.facts.batch import Fields
+from watchkeeper.store.sql import quoted
+
+MAX_FEATURES = 300
+MAX_SEGMENTS = 20
+OVERFLOW = "(too many features)"
+"""The name under which features past the limit are counted."""
+
+Kind = Literal["numeric", "category"]
+Role = Literal["feature", "segment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where one feature or segment of one model is kept."""
+
+    name: str
+    role: Role
+    kind: Kind
+    column_name: str
+
+
+@dataclass(slots=True)
+class FeatureTable:
+    """The wide table of one (service, model), and the columns that it has so far."""
+
+    service: str
+    model: str
+    table_name: str
+    columns: dict[tuple[Role, str], Column] = field(default_factory=dict[tuple[Role, str], Column])
+
+    def of(self, role: Role) -> list[Column]:
+        """Give the columns of one role."""
+        return [column for column in self.columns.values() if column.role == role]
+
+
+@dataclass(slots=True)
+class TypedColumns:
+    """One model's rows as typed series, and what did not fit."""
+
+    series: dict[str, pl.Series]
+    mismatched: dict[str, list[int]]
+    overflow: set[str]
+    extra: dict[int, dict[str, object]]
+
+
+def kind_of(values: Iterable[object]) -> Kind | None:
+    """Decide the kind of a new feature by its first value that is not null; None where none can be kept.
+
+    >>> kind_of([None, 3]), kind_of(["a"]), kind_of([True]), kind_of([[1, 2]])
+    ('numeric', 'category', 'category', None)
+    """
+    for value in values:
+        if isinstance(value, bool | str):
+            return "category"
+        if isinstance(value, int | float):
+            return "numeric"
+        if value is not None:
+            return None
+    return None
+
+
+class FeatureCatalog:
+    """Which tables and columns there are: read from the file once, then kept in step."""
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[str, str], FeatureTable] = {}
+        self._generation = -1
+
+    def refresh(self, connection: duckdb.DuckDBPyConnection, generation: int) -> None:
+        """Read the catalog again after an aborted transaction (or for the first time)."""
+        if generation == self._generation:
+            return
+        self._generation = generation
+        self._tables.clear()
+        by_name: dict[str, FeatureTable] = {}
+        for service, model, table_name in connection.execute(
+            "SELECT service, model, table_name FROM feature_tables"
+        ).fetchall():
+            by_name[table_name] = self._tables[service, model] = FeatureTable(service, model, table_name)
+        for table_name, name, role, kind, column_name in connection.execute(
+            "SELECT table_name, name, role, kind, column_name FROM feature_columns"
+        ).fetchall():
+            by_name[table_name].columns[role, name] = Column(name, role, kind, column_name)
+
+    def table(self, service: str, model: str) -> FeatureTable | None:
+        """Find the table of a model that has one."""
+        return self._tables.get((service, model))
+
+    def grow(
+        self, connection: duckdb.DuckDBPyConnection, service: str, model: str, role: Role, rows: Sequence[Fields]
+    ) -> FeatureTable:
+        """Make the model's table, and a column for every name that is new, up to the limit."""
+        table = self._tables.get((service, model)) or self._create(connection, service, model)
+        limit = MAX_FEATURES if role == "feature" else MAX_SEGMENTS
+        known = {name for (known_role, name) in table.columns if known_role == role}
+        new = sorted(set[str]().union(*rows) - known)
+        for name in new[: max(0, limit - len(known))]:
+            kind = "category" if role == "segment" else kind_of(row.get(name) for row in rows)
+            if kind is not None:
+                self._add(connection, table, name, role, kind)
+        return table
+
+    def _create(self, connection: duckdb.DuckDBPyConnection, service: str, model: str) -> FeatureTable:
+        name = f"features_{len(self._tables) + 1}"
+        connection.execute(f"CREATE TABLE {name} (id VARCHAR, ts TIMESTAMP)")
+        connection.execute("INSERT INTO feature_tables VALUES (?, ?, ?, 1)", [service, model, name])
+        table = self._tables[service, model] = FeatureTable(service, model, name)
+        return table
+
+    def _add(
+        self, connection: duckdb.DuckDBPyConnection, table: FeatureTable, name: str, role: Role, kind: Kind
+    ) -> None:
+        taken = {column.column_name.casefold() for column in table.columns.values()}
+        base = column_name = ("f_" if role == "feature" else "s_") + name
+        number = 2
+        while column_name.casefold() in taken:  # DuckDB does not tell Age from age
+            column_name, number = f"{base}_{number}", number + 1
+        sql_type = "DOUBLE" if kind == "numeric" else "VARCHAR"
+        connection.execute(f"ALTER TABLE {table.table_name} ADD COLUMN {quoted(column_name)} {sql_type}")
+        connection.execute(
+            "INSERT INTO feature_columns VALUES (?, ?, ?, ?, ?)", [table.table_name, name, role, kind, column_name]
+        )
+        table.columns[role, name] = Column(name, role, kind, column_name)
+
+
+def typed(table: FeatureTable, role: Role, rows: Sequence[Fields]) -> TypedColumns:
+    """Turn one mapping a row into one typed series a known column; say what did not fit."""
+    columns = table.of(role)
+    result = TypedColumns({}, {}, set(), {})
+    for column in columns:
+        values = [row.get(column.name) for row in rows]
+        result.series[column.name] = _series(column, values, result)
+    known = {column.name for column in columns}
+    unknown = set[str]().union(*rows) - known
+    if unknown:
+        for index, row in enumerate(rows):
+            for name in unknown & row.keys():
+                if row[name] is not None:
+                    result.extra.setdefault(index, {})[name] = row[name]
+                    result.overflow.add(name)
+    return result
+
+
+def _series(column: Column, values: list[object], result: TypedColumns) -> pl.Series:
+    dtype = pl.Float64 if column.kind == "numeric" else pl.String
+    try:
+        return pl.Series(column.name, values, dtype, strict=True)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        fitted: list[object] = []
+        for index, value in enumerate(values):
+            fits, kept = _fit(column.kind, value)
+            fitted.append(kept)
+            if not fits:
+                result.mismatched.setdefault(column.name, []).append(index)
+                result.extra.setdefault(index, {})[column.name] = value
+        return pl.Series(column.name, fitted, dtype, strict=True)
+
+
+def _fit(kind: Kind, value: object) -> tuple[bool, object]:
+    """Say whether a value is of the column's kind, and what to keep in the column.
+
+    >>> _fit("numeric", 3), _fit("numeric", "3"), _fit("category", True), _fit("category", 3)
+    ((True, 3.0), (False, None), (True, 'true'), (False, '3'))
+    """
+    if value is None:
+        return True, None
+    if kind == "numeric":
+        return (True, _number(value)) if isinstance(value, int | float) else (False, None)
+    if isinstance(value, bool):
+        return True, "true" if value else "false"
+    return isinstance(value, str), str(value) if isinstance(value, str | int | float) else None
+
+
+def _number(value: float) -> float:
+    """Give a float; an integer beyond its range is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

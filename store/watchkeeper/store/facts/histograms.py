@@ -1,0 +1,176 @@
+"""Feature histograms on the edges of their epoch, so that any past window merges without a scan.
+
+Edges belong to (model, feature, epoch): at most 100 quantile edges of the first reference, with open end bins, and
+bins of their own for null, NaN, infinite and unseen. Bin 0 lies below everything that the reference held, the last
+bin above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+MISSING, NAN, INFINITE, UNSEEN, REST = -1, -2, -3, -4, -5
+MAX_EDGES = 100
+MAX_CATEGORIES = 200
+MAX_UNSEEN_VALUES = 50
+HOUR_US = 3_600_000_000
+SPECIALS = 5
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The bins of one feature of one model: edges if numeric, categories if not."""
+
+    epoch: int
+    feature: str
+    kind: str
+    edges: Floats
+    categories: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the reference had more categories than are kept, so that nothing can be called unseen."""
+        return len(self.categories) >= MAX_CATEGORIES
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What one hour of one numeric feature adds up to."""
+
+    total: Ints
+    missing: Ints
+    nan: Ints
+    infinite: Ints
+    low: Floats
+    high: Floats
+    sum: Floats
+    sumsq: Floats
+
+
+def numeric_edges(values: Floats) -> Floats:
+    """Choose the edges of a numeric feature from its finite reference values.
+
+    Few distinct values get a bin each; many get (nearly) equal shares. First and last edge are the range.
+
+    >>> numeric_edges(np.array([1.0, 2.0, 2.0, 3.0])).tolist()
+    [1.0, 1.5, 2.5, 3.0000000000000004]
+    """
+    distinct = np.unique(values)
+    if distinct.size == 0:
+        return np.array([])
+    if distinct.size <= MAX_EDGES - 1:
+        inner = (distinct[:-1] + distinct[1:]) / 2
+    else:
+        inner = np.unique(np.quantile(values, np.linspace(0, 1, MAX_EDGES)[1:-1]))
+        inner = inner[(inner > distinct[0]) & (inner < distinct[-1])]
+    return np.concatenate([[distinct[0]], inner, [np.nextafter(distinct[-1], np.inf)]])
+
+
+def numeric_bins(epoch: Epoch, values: Floats, missing: NDArray[np.bool_]) -> Ints:
+    """Put each value into its bin; null, NaN and infinite into their own."""
+    bins = np.searchsorted(epoch.edges, values, side="right").astype(np.int64)
+    bins[np.isnan(values)] = NAN
+    bins[np.isinf(values)] = INFINITE
+    bins[missing] = MISSING
+    return bins
+
+
+def category_bins(epoch: Epoch, values: pl.Series) -> Ints:
+    """Put each value into the bin of its category; null and unseen into their own."""
+    rest = REST if epoch.open_ended else UNSEEN
+    if not epoch.categories:
+        bins = pl.Series(np.full(len(values), rest))
+    else:
+        bins = values.replace_strict(
+            list(epoch.categories), list(range(len(epoch.categories))), default=rest, return_dtype=pl.Int64
+        )
+    return bins.zip_with(values.is_not_null(), pl.Series([MISSING], dtype=pl.Int64)).to_numpy()
+
+
+def counts(hours: Ints, bins: Ints) -> pl.DataFrame:
+    """Count rows by hour (number since 1970) and bin."""
+    first = int(hours.min())
+    width = int(bins.max()) + SPECIALS + 1
+    keys = (hours - first) * width + bins + SPECIALS
+    filled = np.bincount(keys)
+    present = np.nonzero(filled)[0]
+    return pl.DataFrame(
+        {"hour": present // width + first, "bin": present % width - SPECIALS, "n": filled[present]},
+        schema={"hour": pl.Int64, "bin": pl.Int16, "n": pl.Int64},
+    )
+
+
+def moments(slots: Ints, count: int, values: Floats, missing: NDArray[np.bool_]) -> Moments:
+    """Add up one numeric feature by hour; ``slots`` gives each row's place among the ``count`` hours."""
+    nan = np.isnan(values) & ~missing
+    infinite = np.isinf(values)
+    finite = ~(missing | nan | infinite)
+    kept, places = values[finite], slots[finite]
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(low, places, kept)
+    np.maximum.at(high, places, kept)
+    empty = np.isinf(low)
+    low[empty] = high[empty] = np.nan
+    return Moments(
+        total=np.bincount(slots, minlength=count),
+        missing=np.bincount(slots[missing], minlength=count),
+        nan=np.bincount(slots[nan], minlength=count),
+        infinite=np.bincount(slots[infinite], minlength=count),
+        low=low,
+        high=high,
+        sum=np.bincount(places, weights=kept, minlength=count).astype(np.float64),
+        sumsq=np.bincount(places, weights=kept * kept, minlength=count).astype(np.float64),
+    )
+
+
+def unseen_counts(epoch: Epoch, hours: Ints, values: pl.Series, bins: Ints) -> pl.DataFrame:
+    """Name the most frequent unseen values of each load, at most fifty."""
+    mask = bins == UNSEEN
+    frame = pl.DataFrame({"hour": hours[mask], "value": values.filter(pl.Series(mask))})
+    top = frame.group_by("value").len().sort("len", "value", descending=[True, False]).head(MAX_UNSEEN_VALUES)
+    return (
+        frame.join(top.select("value"), on="value", how="semi")
+        .group_by("hour", "value")
+        .len("n")
+        .with_columns(pl.lit(epoch.epoch, pl.Int32).alias("epoch"), pl.col("n").cast(pl.Int64))
+    )
+
+
+class EpochCatalog:
+    """The epochs in force, by model and feature: read once, then kept in step."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[tuple[str, str], dict[str, Epoch]] = {}
+        self._generation = -1
+
+    def refresh(self, connection: duckdb.DuckDBPyConnection, generation: int) -> None:
+        """Read the epochs again after an aborted transaction (or for the first time)."""
+        if generation != self._generation:
+            self._generation = generation
+            self.reload(connection)
+
+    def reload(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Read the epochs again."""
+        self._epochs.clear()
+        for row in connection.execute(
+            "SELECT epoch, service, model, feature, kind, edges, categories, low, high FROM epochs ORDER BY epoch"
+        ).fetchall():
+            epoch, service, model, feature, kind, edges, categories, low, high = row
+            self._epochs.setdefault((service, model), {})[feature] = Epoch(
+                epoch, feature, kind, np.asarray(edges, dtype=np.float64), tuple(categories), low, high
+            )
+
+    def of(self, service: str, model: str) -> Mapping[str, Epoch]:
+        """Give the epochs of one model by feature; none before its reference."""
+        return self._epochs.get((service, model), {})

@@ -1,0 +1,272 @@
+"""One load, one transaction: new facts, their rollups, rejects, and the inbox position that they reach.
+
+An event is known by its id: what is already stored with a time inside the chunk's range is a duplicate and changes
+nothing. So a chunk that is loaded again after a crash adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import duckdb
+import msgspec
+import polars as pl
+
+from watchkeeper.store.facts import outcomes, rollups
+from watchkeeper.store.facts.batch import (
+    CHANGE_COLUMNS,
+    GPU_COLUMNS,
+    PREDICTION_COLUMNS,
+    REJECT_COLUMNS,
+    REVIEW_COLUMNS,
+    Batch,
+    Fields,
+    LoadReport,
+    Predictions,
+    complete,
+)
+from watchkeeper.store.facts.connection import FactStore, insert, registered
+from watchkeeper.store.facts.features import MAX_FEATURES, MAX_SEGMENTS, OVERFLOW, FeatureCatalog, TypedColumns, typed
+from watchkeeper.store.facts.histograms import EpochCatalog
+from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
+from watchkeeper.store.facts.references import PREDICTION, SCORE
+from watchkeeper.store.sql import quoted
+
+COMPACT_EVERY = 200
+"""Loads between two compactions of the rollups."""
+
+
+class Loader:
+    """Writes batches into the facts; keeps the catalogs of features, segments and epochs in step."""
+
+    def __init__(self, facts: FactStore, clock: Callable[[], datetime]) -> None:
+        self._facts = facts
+        self._clock = clock
+        self._features = FeatureCatalog()
+        self._segments = rollups.SegmentValues()
+        self._epochs = EpochCatalog()
+        self._loads = 0
+
+    def watermark(self) -> int:
+        """Give the inbox position up to which everything is stored."""
+        return int(self._facts.read("SELECT seq FROM inbox_watermark").item())
+
+    def load(self, batch: Batch) -> LoadReport:
+        """Store one batch, all or nothing."""
+        now = self._clock().replace(tzinfo=None)
+        with self._facts.transaction() as connection:
+            generation = self._facts.generation
+            self._features.refresh(connection, generation)
+            self._segments.refresh(connection, generation)
+            self._epochs.refresh(connection, generation)
+            report = self._load(connection, batch, now)
+            if batch.watermark is not None:
+                connection.execute("UPDATE inbox_watermark SET seq = ?", [batch.watermark])
+            self._loads += 1
+            if self._loads % COMPACT_EVERY == 0:
+                rollups.compact(connection, now)
+        return report
+
+    def _load(self, connection: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> LoadReport:
+        loaded = duplicates = matched = 0
+        if batch.predictions is not None:
+            new, repeated = self._predictions(connection, batch.predictions, now)
+            loaded, duplicates = loaded + new.height, duplicates + repeated
+            if new.height:
+                matched += outcomes.retry_pending(connection, new)
+        if batch.outcomes is not None:
+            fresh, repeated, found = outcomes.add(connection, batch.outcomes)
+            self._count(connection, "outcomes", batch.outcomes, "known_at", repeated, now)
+            loaded, duplicates, matched = loaded + fresh, duplicates + repeated, matched + found
+        for kind, frame, columns, key in (
+            ("reviews", batch.reviews, REVIEW_COLUMNS, ("prediction_id", "decision", "ts")),
+            ("changes", batch.changes, CHANGE_COLUMNS, ("service", "kind", "title", "ts")),
+        ):
+            if frame is not None:
+                fresh = _append(connection, kind, complete(frame, columns), key)
+                self._count(connection, kind, frame, "ts", frame.height - fresh, now)
+                loaded, duplicates = loaded + fresh, duplicates + frame.height - fresh
+        if batch.gpus is not None:
+            _append(connection, "gpu_samples", complete(batch.gpus, GPU_COLUMNS), ("uuid", "mig", "ts"))
+        rejected = 0
+        if batch.rejects is not None:
+            rejected = batch.rejects.height
+            insert(connection, "rejects", complete(batch.rejects, REJECT_COLUMNS))
+            _count_rejects(connection, batch.rejects, now)
+        return LoadReport(loaded, duplicates, rejected, matched)
+
+    def _predictions(
+        self, connection: duckdb.DuckDBPyConnection, rows: Predictions, now: datetime
+    ) -> tuple[pl.DataFrame, int]:
+        frame = complete(rows.frame, PREDICTION_COLUMNS)
+        keep = _new_rows(connection, frame)
+        repeated = frame.height - len(keep)
+        self._count(connection, "predictions", frame, "ts", 0, now, repeated_rows=_others(frame, keep))
+        if not keep:
+            return frame.clear(), repeated
+        new = frame if not repeated else frame[keep]
+        features = [rows.features[i] for i in keep]
+        segments = [rows.segments[i] for i in keep]
+        extra: list[dict[str, object]] = [dict(rows.extra[i] or {}) for i in keep]
+        profile = Profile()
+        for (service, model), group in new.with_row_index("position").group_by("service", "model"):
+            positions: list[int] = group["position"].to_list()
+            names = (str(service), str(model))
+            fields = (_rows(features, positions), _rows(segments, positions))
+            unfit = self._wide(connection, names, group, fields, profile)
+            for index, values in unfit.items():
+                extra[positions[index]].update(values)
+        profile.write(connection)
+        _insert_predictions(connection, new, extra)
+        rolled = rollups.segment_rows(new, segments, self._segments, MAX_SEGMENTS)
+        rollups.add(connection, new, rolled, now)
+        return new, repeated
+
+    def _wide(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        names: tuple[str, str],
+        group: pl.DataFrame,
+        fields: tuple[list[Fields], list[Fields]],
+        profile: Profile,
+    ) -> dict[int, dict[str, object]]:
+        """Store one model's features and segments as typed columns, and profile them; give what did not fit."""
+        features, segments = fields
+        self._features.grow(connection, *names, "feature", features)
+        table = self._features.grow(connection, *names, "segment", segments)
+        values, places = typed(table, "feature", features), typed(table, "segment", segments)
+        columns = {c.column_name: _finite(values.series[c.name]) for c in table.of("feature")}
+        columns |= {c.column_name: places.series[c.name] for c in table.of("segment")}
+        insert(
+            connection,
+            quoted(table.table_name),
+            group.select("id", "ts").with_columns([series.alias(name) for name, series in columns.items()]),
+        )
+        hours = hours_of(group["ts"])
+        profiled = {SCORE: group["score"], PREDICTION: group["prediction"]} | values.series
+        add_moments(profile, *names, hours, values.series | _overflow(values, len(features)), _mismatched(values))
+        add_bins(profile, self._epochs.of(*names), hours, profiled)
+        return values.extra
+
+    def _count(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        kind: str,
+        frame: pl.DataFrame,
+        time: str,
+        repeated: int,
+        now: datetime,
+        repeated_rows: pl.DataFrame | None = None,
+    ) -> None:
+        """Add to the ingest ledger: what came of the events of each service."""
+        skewed = pl.col("clock_skew").fill_null(False).sum() if "clock_skew" in frame.columns else pl.lit(0)
+        ledger = frame.group_by("service").agg(
+            pl.len().cast(pl.Int64).alias("loaded"), pl.col(time).max().alias("last_ts"), skewed.alias("clock_skewed")
+        )
+        if repeated_rows is not None:
+            again = repeated_rows.group_by("service").len("duplicates").cast({"duplicates": pl.Int64})
+            ledger = ledger.join(again, on="service", how="left").with_columns(pl.col("duplicates").fill_null(0))
+        else:  # without a service of its own a repeated event is counted with the first
+            first = pl.int_range(pl.len()) == 0
+            ledger = ledger.with_columns(pl.when(first).then(repeated).otherwise(0).alias("duplicates"))
+        ledger = ledger.with_columns(
+            pl.col("loaded") - pl.col("duplicates"),
+            pl.lit(now).dt.truncate("1h").cast(pl.Datetime("us")).alias("hour"),
+            pl.lit(kind).alias("kind"),
+            pl.lit(0, pl.Int64).alias("rejected"),
+        )
+        insert(connection, "ingest", ledger)
+
+
+def _rows(rows: Sequence[Fields | None], positions: Sequence[int]) -> list[Fields]:
+    empty: Fields = {}
+    return [rows[position] or empty for position in positions]
+
+
+def _others(frame: pl.DataFrame, keep: list[int]) -> pl.DataFrame:
+    """Give the rows that are not kept."""
+    if len(keep) == frame.height:
+        return frame.clear()
+    return frame.with_row_index("position").filter(~pl.col("position").is_in(keep)).drop("position")
+
+
+def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> list[int]:
+    """Give the positions of the rows whose id is neither stored in the chunk's time range nor earlier in the chunk."""
+    ids = frame.select("id").with_row_index("position")
+    first = ids.unique("id", keep="first", maintain_order=True)
+    with registered(connection, "candidate", first):
+        known = connection.execute(
+            """SELECT c.position FROM candidate c
+               SEMI JOIN predictions p ON p.id = c.id AND p.ts BETWEEN $low AND $high""",
+            {"low": frame["ts"].min(), "high": frame["ts"].max()},
+        ).fetchall()
+    positions: list[int] = first["position"].to_list()
+    if not known:
+        return positions
+    stored = {int(row[0]) for row in known}
+    return [position for position in positions if position not in stored]
+
+
+def _insert_predictions(
+    connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, extra: list[dict[str, object]]
+) -> None:
+    """Append the facts; what has no column of its own goes to the VARIANT ``extra``."""
+    if not any(extra):
+        insert(connection, "predictions", frame)
+        return
+    texts = [msgspec.json.encode(row).decode() if row else None for row in extra]
+    with registered(connection, "incoming", frame.with_columns(pl.Series("extra_json", texts, pl.String))):
+        connection.execute(
+            """INSERT INTO predictions BY NAME
+               SELECT * EXCLUDE (extra_json), extra_json::JSON::VARIANT AS extra FROM incoming"""
+        )
+
+
+def _append(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, key: tuple[str, ...]) -> int:
+    """Append the rows whose key is not stored yet; give how many."""
+    unique = frame.unique(list(key), keep="first", maintain_order=True)
+    same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM t.{column}" for column in key)
+    with registered(connection, "new_rows", unique):
+        row = connection.execute(
+            f"""INSERT INTO {table} BY NAME SELECT n.* FROM new_rows n ANTI JOIN (
+                  SELECT * FROM {table} WHERE ts BETWEEN (SELECT min(ts) FROM new_rows)
+                                                     AND (SELECT max(ts) FROM new_rows)) t ON {same}"""
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _count_rejects(connection: duckdb.DuckDBPyConnection, rejects: pl.DataFrame, now: datetime) -> None:
+    ledger = rejects.group_by("service", "kind").agg(pl.len().cast(pl.Int64).alias("rejected"))
+    insert(
+        connection,
+        "ingest",
+        ledger.with_columns(
+            pl.lit(now).dt.truncate("1h").cast(pl.Datetime("us")).alias("hour"),
+            pl.lit(0, pl.Int64).alias("loaded"),
+            pl.lit(0, pl.Int64).alias("duplicates"),
+        ),
+    )
+
+
+def _finite(series: pl.Series) -> pl.Series:
+    """Let null stand for NaN and infinite in the stored column; the profile has counted them."""
+    if series.dtype != pl.Float64:
+        return series
+    return series.set(series.is_finite().not_().fill_null(False), None)
+
+
+def _mismatched(values: TypedColumns) -> Mapping[str, list[int]]:
+    return values.mismatched | _overflow_rows(values)
+
+
+def _overflow_rows(values: TypedColumns) -> dict[str, list[int]]:
+    """Give the rows with features past the limit."""
+    if not values.overflow or len(values.series) < MAX_FEATURES:
+        return {}
+    return {OVERFLOW: [row for row, names in values.extra.items() if values.overflow & names.keys()]}
+
+
+def _overflow(values: TypedColumns, height: int) -> dict[str, pl.Series]:
+    """Give a column of nulls under the name that features past the limit are counted by, where there are any."""
+    return {OVERFLOW: pl.Series([""] * height)} if _overflow_rows(values) else {}

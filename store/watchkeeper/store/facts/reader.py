@@ -1,0 +1,359 @@
+"""What the analyzers may ask of the facts: sums over rollups, never a scan of what grows with traffic.
+
+Times in and out are aware UTC; frames hold naive UTC. Numbers of outcomes are as known at ``as_of``: nothing that was
+learned later is in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from watchkeeper.schemas.findings import Window
+from watchkeeper.store.clock import stored, utc
+from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.facts.features import OVERFLOW
+from watchkeeper.store.facts.histograms import INFINITE, MISSING, NAN, REST, UNSEEN
+from watchkeeper.store.facts.rollups import MINUTES_KEPT
+from watchkeeper.store.sql import quoted
+
+FINE = timedelta(hours=6)
+"""Windows up to this length are read from the minutes, where these are still kept."""
+
+_SUMS = (
+    "requests",
+    "errors",
+    "late",
+    "check_failures",
+    "blocked",
+    "attempts",
+    "retried",
+    "fallbacks",
+    "latency_n",
+    "latency_sum_ms",
+    "tokens_input",
+    "tokens_cache_read",
+    "tokens_cache_write",
+    "tokens_output",
+    "tokens_reasoning",
+    "cost",
+    "cost_n",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One (service, model) that ever sent a prediction, and its kept reference if it has one."""
+
+    service: str
+    model: str
+    first_ts: datetime
+    last_ts: datetime
+    reference: Window | None
+    reference_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactReader:
+    """Reads one fact store."""
+
+    facts: FactStore
+
+    def models(self, as_of: datetime) -> list[ModelInfo]:
+        """List every model that had sent something by then; the reference only if it had been made by then."""
+        frame = self.facts.read(
+            """
+            SELECT service, model, min(bucket) AS first_ts, max(bucket) AS last_ts, any_value(r.start_ts) AS start_ts,
+                   any_value(r.end_ts) AS end_ts, coalesce(any_value(r.total), 0) AS total
+            FROM traffic_hour t
+            LEFT JOIN (SELECT * FROM reference_profiles WHERE end_ts <= $as_of) r USING (service, model)
+            WHERE t.dim = '' AND t.bucket < $as_of GROUP BY service, model ORDER BY service, model
+            """,
+            {"as_of": stored(as_of)},
+        )
+        return [
+            ModelInfo(
+                service=row["service"],
+                model=row["model"],
+                first_ts=utc(row["first_ts"]),
+                last_ts=utc(row["last_ts"]),
+                reference=Window(utc(row["start_ts"]), utc(row["end_ts"])) if row["start_ts"] else None,
+                reference_rows=row["total"],
+            )
+            for row in frame.iter_rows(named=True)
+        ]
+
+    def traffic(
+        self,
+        window: Window,
+        *,
+        service: str | None = None,
+        model: str | None = None,
+        step: timedelta | None = None,
+        dim: str = "",
+    ) -> pl.DataFrame:
+        """Sum requests, errors, latencies, tokens and cost by model, and by step and segment value if asked."""
+        sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
+        bucket = f"{_step_sql('bucket', step)} AS bucket, " if step else ""
+        where, parameters = _scope(window, service, model)
+        return self.facts.read(
+            f"""SELECT {bucket}service, model, model_version, provider, value, {sums}
+                FROM {self._table("traffic", window, step)} WHERE {where} AND dim = $dim GROUP BY ALL ORDER BY ALL""",
+            parameters | {"dim": dim},
+        ).with_columns(pl.col(*_SUMS).cast(pl.Float64))
+
+    def latency(self, window: Window, *, service: str, model: str | None = None) -> pl.DataFrame:
+        """Count requests by logarithmic latency bucket (see ``rollups.bucket_value``)."""
+        where, parameters = _scope(window, service, model)
+        return self.facts.read(
+            f"""SELECT log_bucket, sum(n)::BIGINT AS n FROM {self._table("latency", window, None)}
+                WHERE {where} GROUP BY log_bucket ORDER BY log_bucket""",
+            parameters,
+        )
+
+    def features(
+        self, service: str, model: str, window: Window, step: timedelta | None = timedelta(days=1)
+    ) -> pl.DataFrame:
+        """Say how each feature looked: rows, missing, infinite, of the wrong type, unseen, out of range, moments."""
+        bucket = f"{_step_sql('bucket', step)} AS bucket, " if step else ""
+        where, parameters = _scope(window, service, model)
+        bins = (
+            "SELECT epoch, feature, len(edges) AS edges, kind FROM epochs WHERE service = $service AND model = $model"
+        )
+        return self.facts.read(
+            f"""
+            WITH moments AS (
+              SELECT {bucket}feature, sum(total)::BIGINT AS rows, sum(missing)::BIGINT AS missing,
+                     sum(nan)::BIGINT AS nan, sum(infinite)::BIGINT AS infinite,
+                     sum(mismatched)::BIGINT AS mismatched, min(min) AS min, max(max) AS max, sum(sum) AS sum,
+                     sum(sumsq) AS sumsq
+              FROM feature_hour WHERE {where} GROUP BY ALL),
+            binned AS (
+              SELECT {bucket}feature, any_value(kind) AS kind,
+                     sum(n) FILTER (bin = {UNSEEN})::BIGINT AS unseen,
+                     sum(n) FILTER (kind = 'numeric' AND bin = 0)::BIGINT AS below,
+                     sum(n) FILTER (kind = 'numeric' AND bin = edges)::BIGINT AS above
+              FROM histogram_hour JOIN ({bins}) USING (epoch)
+              WHERE bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
+            SELECT m.* EXCLUDE (feature), m.feature, coalesce(b.kind, CASE WHEN m.min IS NULL THEN 'category'
+                   ELSE 'numeric' END) AS kind, coalesce(b.unseen, 0) AS unseen, coalesce(b.below, 0) AS below,
+                   coalesce(b.above, 0) AS above
+            FROM moments m LEFT JOIN binned b USING ({"bucket, " if step else ""}feature)
+            ORDER BY ALL
+            """,
+            parameters,
+        )
+
+    def reference_features(self, service: str, model: str) -> pl.DataFrame:
+        """Give ``features`` by day over the reference window: what is usual, and how much days differ."""
+        reference = self._reference(service, model)
+        return self.features(service, model, reference or Window(_EPOCH, _EPOCH))
+
+    def histogram(self, service: str, model: str, window: Window) -> pl.DataFrame:
+        """Count the window's rows and the reference's on the same bins; score and prediction are features too."""
+        _, parameters = _scope(window, service, model)
+        return self.facts.read(
+            f"""
+            WITH mine AS (SELECT * FROM epochs WHERE service = $service AND model = $model),
+            current AS (
+              SELECT epoch, bin, sum(n)::BIGINT AS n FROM histogram_hour
+              WHERE epoch IN (SELECT epoch FROM mine) AND bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
+            SELECT feature, kind, bin::INTEGER AS bin,
+                   CASE bin WHEN {MISSING} THEN 'missing' WHEN {NAN} THEN 'not a number' WHEN {INFINITE} THEN 'infinite'
+                            WHEN {UNSEEN} THEN 'never seen before' WHEN {REST} THEN 'other'
+                            ELSE CASE WHEN kind = 'category' THEN categories[bin + 1] END END AS label,
+                   CASE WHEN kind = 'numeric' AND bin >= 1 THEN edges[bin] END AS lower,
+                   CASE WHEN kind = 'numeric' AND bin >= 0 AND bin < len(edges) THEN edges[bin + 1] END AS upper,
+                   coalesce(c.n, 0) AS n, coalesce(r.n, 0) AS reference_n
+            FROM current c FULL JOIN (SELECT * FROM reference_bins WHERE epoch IN (SELECT epoch FROM mine)) r
+                 USING (epoch, bin) JOIN mine USING (epoch)
+            ORDER BY feature, bin
+            """,
+            parameters,
+        )
+
+    def unseen_values(self, service: str, model: str, window: Window) -> pl.DataFrame:
+        """Name the values that the reference never held, the most frequent first."""
+        _, parameters = _scope(window, service, model)
+        return self.facts.read(
+            """SELECT feature, value, sum(n)::BIGINT AS n FROM unseen_hour JOIN epochs USING (epoch)
+               WHERE service = $service AND model = $model AND bucket >= $start_ts AND bucket < $end_ts
+               GROUP BY feature, value QUALIFY row_number() OVER (PARTITION BY feature ORDER BY n DESC, value) <= 50
+               ORDER BY feature, n DESC, value""",
+            parameters,
+        )
+
+    def vanished_values(self, service: str, model: str, window: Window) -> pl.DataFrame:
+        """Name the categories of the reference that no row of the window has."""
+        return (
+            self.histogram(service, model, window)
+            .with_columns(
+                (pl.col("reference_n") / pl.col("reference_n").sum().over("feature")).alias("reference_share")
+            )
+            .filter((pl.col("kind") == "category") & (pl.col("bin") >= 0) & (pl.col("n") == 0))
+            .select("feature", pl.col("label").alias("value"), "reference_share")
+            .sort("reference_share", descending=True)
+        )
+
+    def quality(
+        self,
+        service: str,
+        model: str,
+        window: Window,
+        as_of: datetime,
+        step: timedelta | None = timedelta(days=1),
+        dim: str = "",
+    ) -> pl.DataFrame:
+        """Count right and wrong among the outcomes known by ``as_of``, by the time of the prediction."""
+        where, parameters = _scope(window, service, model)
+        by = "" if step is None else "bucket, "
+        joined = f"JOIN {self._segment_table(service, model, dim)} USING (prediction_id)" if dim else ""
+        value = "value_of_segment" if dim else "''"
+        right = where.replace("bucket", "prediction_ts")
+        return self.facts.read(
+            f"""
+            WITH made AS (
+              SELECT {_step_sql("bucket", step) + " AS bucket, " if step else ""}value, sum(requests) AS predictions
+              FROM traffic_hour WHERE {where} AND dim = $dim GROUP BY ALL),
+            known AS (
+              SELECT {_step_sql("prediction_ts", step) + " AS bucket, " if step else ""}{value} AS value,
+                     count(*) AS known, count(*) FILTER (correct) AS correct, count(*) FILTER (NOT correct) AS wrong,
+                     count(*) FILTER (prediction_number = 1 AND value_number = 1) AS true_positive,
+                     count(*) FILTER (prediction_number = 1 AND value_number = 0) AS false_positive,
+                     count(*) FILTER (prediction_number = 0 AND value_number = 1) AS false_negative,
+                     count(*) FILTER (prediction_number = 0 AND value_number = 0) AS true_negative,
+                     sum(score) AS score_sum,
+                     sum(-CASE WHEN value_number = 1 THEN ln(greatest(score, 1e-6))
+                               ELSE ln(greatest(1 - score, 1e-6)) END)
+                       FILTER (score BETWEEN 0 AND 1 AND value_number IN (0, 1)) AS log_loss_sum,
+                     sum(abs(prediction_number - value_number)) AS absolute_error_sum,
+                     sum((prediction_number - value_number) ** 2) AS squared_error_sum
+              FROM matched {joined} WHERE {right} AND known_at <= $as_of GROUP BY ALL)
+            SELECT {by}value, m.predictions::DOUBLE AS predictions, k.* EXCLUDE ({by}value)
+            FROM made m LEFT JOIN known k USING ({by}value) ORDER BY ALL
+            """,
+            parameters | {"as_of": stored(as_of), "dim": dim},
+        ).with_columns(pl.col("known", "correct", "wrong").fill_null(0), pl.selectors.ends_with("tive").fill_null(0))
+
+    def outcome_delay(self, service: str, model: str, window: Window, as_of: datetime) -> pl.DataFrame:
+        """Say how many days pass between a prediction and its outcome: median, 90 % and 99 %."""
+        where, parameters = _scope(window, service, model)
+        days = "epoch(known_at - prediction_ts) / 86400"
+        return self.facts.read(
+            f"""SELECT quantile_cont({days}, 0.5) AS q50, quantile_cont({days}, 0.9) AS q90,
+                       quantile_cont({days}, 0.99) AS q99, count(*) AS n
+                FROM matched WHERE {where.replace("bucket", "prediction_ts")} AND known_at <= $as_of""",
+            parameters | {"as_of": stored(as_of)},
+        )
+
+    def reviews(self, service: str, window: Window) -> pl.DataFrame:
+        """Count what humans decided, and their minutes."""
+        return self.facts.read(
+            """SELECT decision, count(*) AS reviews, coalesce(sum(minutes), 0) AS minutes FROM reviews
+               WHERE service = $service AND ts >= $start_ts AND ts < $end_ts GROUP BY decision ORDER BY decision""",
+            {"service": service, "start_ts": stored(window.start), "end_ts": stored(window.end)},
+        )
+
+    def gpus(self, window: Window) -> pl.DataFrame:
+        """Sum what each GPU did; a sample without utilisation is unknown, never idle."""
+        return self.facts.read(
+            """SELECT uuid, mig, any_value(host) AS host, any_value(gpu) AS gpu, any_value(model_name) AS model_name,
+                      count(*) AS samples, count(utilization) AS util_samples, coalesce(sum(utilization), 0) AS busy_sum,
+                      count(*) FILTER (utilization < 0.01
+                        AND memory_used_mib > 0.1 * (memory_used_mib + memory_free_mib)) AS idle_held,
+                      count(*) - count(utilization) AS unknown, avg(memory_used_mib) AS memory_used_mean,
+                      avg(power_w) AS power_mean, min(ts) AS first_ts, max(ts) AS last_ts
+               FROM gpu_samples WHERE ts >= $start_ts AND ts < $end_ts GROUP BY uuid, mig ORDER BY uuid, mig""",
+            {"start_ts": stored(window.start), "end_ts": stored(window.end)},
+        )
+
+    def changes(self, service: str | None, window: Window) -> pl.DataFrame:
+        """List what was changed on purpose: candidates for a cause, never proofs."""
+        where = "AND service = $service" if service else ""
+        parameters: dict[str, object] = {"start_ts": stored(window.start), "end_ts": stored(window.end)}
+        return self.facts.read(
+            f"""SELECT ts, kind, title, service, model, version, url FROM changes
+                WHERE ts >= $start_ts AND ts < $end_ts {where} ORDER BY ts""",
+            parameters | ({"service": service} if service else {}),
+        )
+
+    def example_ids(
+        self,
+        service: str,
+        model: str,
+        window: Window,
+        feature: str | None = None,
+        value: str | None = None,
+        limit: int = 3,
+    ) -> list[str]:
+        """Give the newest few predictions of the window, with this value of this feature if asked."""
+        parameters: dict[str, object] = {"start_ts": stored(window.start), "end_ts": stored(window.end)}
+        where = "ts >= $start_ts AND ts < $end_ts"
+        column = self._feature_column(service, model, feature) if feature else None
+        if column is None:
+            where += " AND service = $service AND model = $model"
+            parameters |= {"service": service, "model": model}
+            source = "predictions"
+        else:
+            source, name = column
+            where += f" AND {quoted(name)}::VARCHAR IS NOT DISTINCT FROM $value"
+            parameters["value"] = value
+        rows = self.facts.read(f"SELECT id FROM {source} WHERE {where} ORDER BY ts DESC LIMIT {int(limit)}", parameters)
+        return rows["id"].to_list()
+
+    def _feature_column(self, service: str, model: str, feature: str, role: str = "feature") -> tuple[str, str] | None:
+        rows = self.facts.read(
+            """SELECT table_name, column_name FROM feature_columns JOIN feature_tables USING (table_name)
+               WHERE service = $service AND model = $model AND name = $name AND role = $role""",
+            {"service": service, "model": model, "name": feature, "role": role},
+        )
+        return None if rows.height == 0 else (str(rows[0, 0]), str(rows[0, 1]))
+
+    def _segment_table(self, service: str, model: str, dim: str) -> str:
+        column = self._feature_column(service, model, dim, "segment")
+        if column is None:
+            return "(SELECT NULL::VARCHAR AS prediction_id, NULL::VARCHAR AS value_of_segment)"
+        table, name = column
+        return (
+            f"(SELECT id AS prediction_id, {quoted(name)} AS value_of_segment FROM {table} "
+            "WHERE ts >= $start_ts AND ts < $end_ts)"
+        )
+
+    def _reference(self, service: str, model: str) -> Window | None:
+        rows = self.facts.read(
+            "SELECT start_ts, end_ts FROM reference_profiles WHERE service = $service AND model = $model",
+            {"service": service, "model": model},
+        )
+        return None if rows.height == 0 else Window(utc(rows[0, "start_ts"]), utc(rows[0, "end_ts"]))
+
+    def _table(self, name: str, window: Window, step: timedelta | None) -> str:
+        """Choose minutes for short windows that are still kept in minutes, hours for all else."""
+        fine = window.length <= FINE if step is None else step < timedelta(hours=1)
+        if not fine:
+            return f"{name}_hour"
+        newest = self.facts.read(f"SELECT max(bucket) AS newest FROM {name}_minute")["newest"].item()
+        kept = newest is not None and stored(window.start) >= newest - MINUTES_KEPT
+        return f"{name}_minute" if kept else f"{name}_hour"
+
+
+_EPOCH = datetime.fromtimestamp(0).astimezone()
+
+
+def _scope(window: Window, service: str | None, model: str | None) -> tuple[str, dict[str, object]]:
+    where = "bucket >= $start_ts AND bucket < $end_ts"
+    parameters: dict[str, object] = {"start_ts": stored(window.start), "end_ts": stored(window.end)}
+    if service is not None:
+        where, parameters = where + " AND service = $service", parameters | {"service": service}
+    if model is not None:
+        where, parameters = where + " AND model = $model", parameters | {"model": model}
+    return where, parameters
+
+
+def _step_sql(column: str, step: timedelta | None) -> str:
+    seconds = int(step.total_seconds()) if step else 86400
+    return f"time_bucket(to_seconds({seconds}), {column})"
+
+
+__all__ = ["OVERFLOW", "FactReader", "ModelInfo"]

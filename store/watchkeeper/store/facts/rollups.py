@@ -1,0 +1,171 @@
+"""Traffic and latency by minute and hour: each load adds the rows of what it brought, a read sums them.
+
+Latencies go to DDSketch's logarithmic buckets (1 % relative error; Masson, Rim, Lee, VLDB 2019), which merge by
+addition over time, version and machine. Minutes are kept for two days and only for events that are that young.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+import polars as pl
+
+from watchkeeper.store.facts.batch import Fields
+from watchkeeper.store.facts.connection import registered
+
+ACCURACY = 0.01
+GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
+ZERO_BUCKET = -32768
+MINUTES_KEPT = timedelta(hours=48)
+MAX_SEGMENT_VALUES = 50
+OTHER = "other"
+
+_SUMS = """
+    count(*) AS requests,
+    count(*) FILTER (status = 'error') AS errors,
+    count(*) FILTER (used_at > needed_by) AS late,
+    count(*) FILTER (check_failed) AS check_failures,
+    count(*) FILTER (check_blocked) AS blocked,
+    sum(attempts) AS attempts,
+    count(*) FILTER (attempts > 1) AS retried,
+    count(fallback_from) AS fallbacks,
+    count(latency_ms) AS latency_n,
+    coalesce(sum(latency_ms), 0) AS latency_sum_ms,
+    coalesce(sum(tokens_input), 0) AS tokens_input,
+    coalesce(sum(tokens_cache_read), 0) AS tokens_cache_read,
+    coalesce(sum(tokens_cache_write), 0) AS tokens_cache_write,
+    coalesce(sum(tokens_output), 0) AS tokens_output,
+    coalesce(sum(tokens_reasoning), 0) AS tokens_reasoning,
+    coalesce(sum(cost), 0) AS cost,
+    count(cost) AS cost_n
+"""
+_CHECKS = """
+    len(list_filter(checks, lambda c: NOT c.passed)) > 0 AS check_failed,
+    len(list_filter(checks, lambda c: c.blocked)) > 0 AS check_blocked
+"""
+
+
+def bucket_value(log_bucket: int) -> float:
+    """Give the latency (ms) that a bucket stands for, at most 1 % off.
+
+    >>> round(bucket_value(math.ceil(math.log(250.0) / math.log(GAMMA))) / 250, 2)
+    1.0
+    """
+    return 0.0 if log_bucket == ZERO_BUCKET else 2 * GAMMA**log_bucket / (GAMMA + 1)
+
+
+def bucket_sql(column: str) -> str:
+    """Give the SQL that finds the bucket of a positive number; zero has its own."""
+    return f"CASE WHEN {column} > 1e-9 THEN ceil(ln({column}) / {math.log(GAMMA)!r})::INTEGER ELSE {ZERO_BUCKET} END"
+
+
+class SegmentValues:
+    """Keeps the values of a segment column to fifty a model; the rest counts as ``other``."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], set[str]] = {}
+        self._generation = -1
+
+    def refresh(self, connection: duckdb.DuckDBPyConnection, generation: int) -> None:
+        """Read the known values again after an aborted transaction (or for the first time)."""
+        if generation == self._generation:
+            return
+        self._generation = generation
+        self._known.clear()
+        for service, model, dim, value in connection.execute(
+            "SELECT DISTINCT service, model, dim, value FROM traffic_hour WHERE dim <> ''"
+        ).fetchall():
+            self._known.setdefault((service, model, dim), set()).add(value)
+
+    def bounded(self, service: str, model: str, dim: str, value: str) -> str:
+        """Give the value, or ``other`` once the column has fifty."""
+        known = self._known.setdefault((service, model, dim), set())
+        if value in known:
+            return value
+        if len(known) >= MAX_SEGMENT_VALUES:
+            return OTHER
+        known.add(value)
+        return value
+
+
+def segment_rows(
+    frame: pl.DataFrame, segments: Sequence[Fields | None], values: SegmentValues, max_dims: int
+) -> pl.DataFrame:
+    """Give one row (position, dim, value) for every segment of every prediction."""
+    positions: list[int] = []
+    dims: list[str] = []
+    kept: list[str] = []
+    keys = zip(frame["service"].to_list(), frame["model"].to_list(), segments, strict=True)
+    for position, (service, model, row) in enumerate(keys):
+        for dim, value in list((row or {}).items())[:max_dims]:
+            if value is not None:
+                text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+                positions.append(position)
+                dims.append(dim)
+                kept.append(values.bounded(service, model, dim, text))
+    schema = {"position": pl.Int64, "dim": pl.String, "value": pl.String}
+    return pl.DataFrame({"position": positions, "dim": dims, "value": kept}, schema=schema)
+
+
+def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl.DataFrame, now: datetime) -> None:
+    """Add the increments of these new predictions; ``now`` (naive UTC) says how old a minute may be."""
+    rows = frame.with_row_index("position").with_columns(pl.col("position").cast(pl.Int64))
+    with registered(connection, "new_rows", rows), registered(connection, "new_segments", segments):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT *, {_CHECKS} FROM new_rows")
+        connection.execute(
+            """CREATE OR REPLACE TEMP TABLE rolled_segments AS
+               SELECT r.*, s.dim, s.value FROM new_segments s JOIN rolled r USING (position)"""
+        )
+    young = now - MINUTES_KEPT
+    oldest = frame["ts"].min()
+    newest = frame["ts"].max()
+    for unit in ("hour", "minute"):
+        if unit == "minute" and not (isinstance(newest, datetime) and newest >= young):
+            continue
+        where = "" if unit == "hour" or (isinstance(oldest, datetime) and oldest >= young) else "WHERE ts >= $young"
+        parameters = {"young": young} if where else None
+        keys = f"date_trunc('{unit}', ts) AS bucket, service, model, model_version, provider"
+        connection.execute(
+            f"INSERT INTO traffic_{unit} BY NAME SELECT {keys}, '' AS dim, '' AS value, {_SUMS} "
+            f"FROM rolled {where} GROUP BY ALL",
+            parameters,
+        )
+        if segments.height:
+            connection.execute(
+                f"INSERT INTO traffic_{unit} BY NAME SELECT {keys}, dim, value, {_SUMS} "
+                f"FROM rolled_segments {where} GROUP BY ALL",
+                parameters,
+            )
+        connection.execute(
+            f"INSERT INTO latency_{unit} BY NAME SELECT date_trunc('{unit}', ts) AS bucket, service, model, "
+            f"{bucket_sql('latency_ms')} AS log_bucket, count(*) AS n FROM rolled "
+            f"{where + ' AND' if where else 'WHERE'} latency_ms IS NOT NULL GROUP BY ALL",
+            parameters,
+        )
+
+
+def compact(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    """Sum the increments of each key into one row, and let go of minutes that are too old.
+
+    Runs in the caller's transaction; a read gives the same before and after.
+    """
+    young = now - MINUTES_KEPT
+    for unit in ("minute", "hour"):
+        for table, keys in (
+            (f"traffic_{unit}", "bucket, service, model, model_version, provider, dim, value"),
+            (f"latency_{unit}", "bucket, service, model, log_bucket"),
+        ):
+            names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+            key_names = set(keys.split(", "))
+            sums = ", ".join(f"sum({name}) AS {name}" for name in names if name not in key_names)
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE compacted AS SELECT {keys}, {sums} FROM {table} "
+                f"{'WHERE bucket >= $young' if unit == 'minute' else ''} GROUP BY {keys} ORDER BY bucket",
+                {"young": young} if unit == "minute" else None,
+            )
+            connection.execute(f"DELETE FROM {table}")
+            connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM compacted")
+    connection.execute("DROP TABLE compacted")
