@@ -1,0 +1,112 @@
+"""What the host asked for, with the environment behind it. Nothing here raises: it complains."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Options(TypedDict, total=False):
+    """What ``init`` takes beside ``url`` and ``service``; times in seconds."""
+
+    api_key: str | None
+    environment: str | None
+    site: str | None
+    flush_interval: float
+    max_batch: int
+    max_queue_events: int
+    max_queue_bytes: int
+    exit_timeout: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one client behaves; an empty ``url`` means that it does nothing at all."""
+
+    url: str = ""
+    service: str = "unnamed"
+    api_key: str | None = field(default=None, repr=False)
+    environment: str | None = None
+    site: str | None = None
+    flush_interval: float = 1.0
+    max_batch: int = 500
+    max_queue_events: int = 10_000
+    max_queue_bytes: int = 32 * 2**20
+    exit_timeout: float = 2.0
+
+    def common(self, kind: str) -> dict[str, object]:
+        """Fields that each event of this kind carries unless it brings its own."""
+        if kind != "predictions":
+            return {"service": self.service}
+        named = {"service": self.service, "environment": self.environment, "site": self.site}
+        return {name: value for name, value in named.items() if value}
+
+
+def resolve(
+    url: str | None, service: str | None, options: Options, env: Mapping[str, str] = os.environ
+) -> tuple[Settings, list[str]]:
+    """Which settings hold, and what is wrong with what was asked for?
+
+    An argument goes before the environment. Without a usable URL the client stays off.
+
+    >>> resolve("localhost:8090", "checkout", {}, env={})[1]
+    ["url 'localhost:8090' cannot be used (it must begin with http:// or https://): nothing is sent"]
+    """
+    wanted = env.get("WATCHKEEPER_URL", "") if url is None else url
+    if not wanted:
+        return Settings(), []
+    try:
+        return _resolve(wanted, service or env.get("WATCHKEEPER_SERVICE"), options, env)
+    except (TypeError, ValueError, AttributeError) as error:
+        return Settings(), [f"init() cannot use its arguments ({error}): nothing is sent"]
+
+
+def _resolve(url: str, service: str | None, options: Options, env: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    wrong = _wrong_with(url)
+    if wrong:
+        return Settings(), [f"url {url!r} cannot be used ({wrong}): nothing is sent"]
+    complaints: list[str] = []
+    unknown = sorted(options.keys() - Options.__annotations__)
+    if unknown:
+        complaints.append(f"init() does not know {', '.join(unknown)}: going on without")
+    if not service:
+        complaints.append("no service name: pass service= to init() or set WATCHKEEPER_SERVICE")
+    key = options.get("api_key") or env.get("WATCHKEEPER_API_KEY")
+    path = env.get("WATCHKEEPER_API_KEY_FILE")
+    if not key and path:
+        from pathlib import Path  # noqa: PLC0415  # few need it, and it is slow to load
+
+        try:
+            key = Path(path).read_text("ascii")
+        except (OSError, ValueError) as error:
+            complaints.append(f"no API key, WATCHKEEPER_API_KEY_FILE cannot be read: {error}")
+    settings = Settings(
+        url=url.rstrip("/"),
+        service=service or Settings.service,
+        api_key=key.strip() if key else None,
+        environment=options.get("environment"),
+        site=options.get("site"),
+        flush_interval=max(0.001, float(options.get("flush_interval", Settings.flush_interval))),
+        max_batch=max(1, int(options.get("max_batch", Settings.max_batch))),
+        max_queue_events=max(1, int(options.get("max_queue_events", Settings.max_queue_events))),
+        max_queue_bytes=int(options.get("max_queue_bytes", Settings.max_queue_bytes)),
+        exit_timeout=float(options.get("exit_timeout", Settings.exit_timeout)),
+    )
+    return settings, complaints
+
+
+def _wrong_with(url: str) -> str | None:
+    from urllib.parse import urlsplit  # noqa: PLC0415  # a client that is off never pays for it
+
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in {"http", "https"}:
+        return "it must begin with http:// or https://"
+    return None if parts.hostname else "it names no host"
