@@ -113,10 +113,10 @@ class Route(Declared, frozen=True):
 
 class Sli(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
     """Which requests are good. latency: answered within ``maxMs``; errors: status ok; check_failures: no failed check;
-    late: used before it was needed.
+    late: used before it was needed; retries: answered at the first attempt.
     """
 
-    measure: Literal["latency", "errors", "check_failures", "late"]
+    measure: Literal["latency", "errors", "check_failures", "late", "retries"]
     max_ms: Annotated[float, Meta(gt=0)] | None = None
     model: Name | None = None
 

@@ -1,7 +1,8 @@
 """What services send: one typed event a kind, the same on the wire, in the inbox and in the SDK.
 
-Every event is a JSON object. Unknown fields of a prediction are kept (in ``extra``); missing optional fields
-are null. A time is a number of seconds, ms, µs or ns since 1970 (told apart by its size) or ISO 8601 text.
+Every event is a JSON object. Unknown fields of a prediction are kept (in ``extra``), those of the other events are
+refused by name; missing optional fields are null. A time is a number of seconds, ms, µs or ns since 1970 (told apart
+by its size) or ISO 8601 text.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Ms = Annotated[float, Meta(ge=0, le=1e12)]
 Money = Annotated[float, Meta(ge=0, le=1e12)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Value = bool | int | float | str
+EMPTY = Raw(b"")
+"""A field that was not sent and whose content is decoded later, if ever."""
 
 ERROR_CLASSES = (
     "rate_limited",
@@ -77,7 +80,7 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     environment: Name | None = None
     site: Name | None = None
     segments: dict[Name, str | int | bool | None] | None = None
-    features: Raw | None = None
+    features: Raw = EMPTY
     prediction: Value | None = None
     score: float | None = None
     confidence: Share | None = None
@@ -98,10 +101,10 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     used_at: Time | None = None
     reason_codes: Annotated[list[Name], Meta(max_length=50)] | None = None
     checks: Annotated[list[Check], Meta(max_length=50)] | None = None
-    extra: Raw | None = None
+    extra: Raw = EMPTY
 
 
-class Outcome(Struct, frozen=True, omit_defaults=True):
+class Outcome(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What came true for one prediction, and when that became known."""
 
     prediction_id: Id
@@ -112,7 +115,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
     source: Name | None = None
 
 
-class Review(Struct, frozen=True, omit_defaults=True):
+class Review(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A human looked at one prediction and decided."""
 
     prediction_id: Id
@@ -125,7 +128,7 @@ class Review(Struct, frozen=True, omit_defaults=True):
     reason: Text | None = None
 
 
-class Change(Struct, frozen=True, omit_defaults=True):
+class Change(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Something changed on purpose: a candidate for the cause of what follows, never a proof."""
 
     kind: Literal["deploy", "model", "prompt", "config", "upstream"]
@@ -161,7 +164,7 @@ class GpuSample(Struct, frozen=True, omit_defaults=True):
 FeedbackWord = Literal["acted_on", "known", "noise", "wrong_threshold"]
 
 
-class Feedback(Struct, frozen=True, omit_defaults=True):
+class Feedback(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What the person who got an alert says of it."""
 
     word: FeedbackWord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -45,14 +46,17 @@ class FactStore:
     def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
         """Write alone and all or nothing."""
         with self._write:
-            self._connection.execute("BEGIN")
             try:
+                self._connection.execute("BEGIN")
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("COMMIT")
+            except BaseException as error:
                 self.generation += 1
+                with contextlib.suppress(duckdb.Error):
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+                    raise StoreUnavailable(f"the facts cannot be written: {error}. Free disk or memory") from error
                 raise
-            self._connection.execute("COMMIT")
 
     def read(self, sql: str, parameters: object = None) -> pl.DataFrame:
         """Answer one query on its own cursor (results stream, so that no two readers may share one)."""
@@ -86,3 +90,9 @@ def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataF
         yield
     finally:
         connection.unregister(name)
+
+
+def first(connection: duckdb.DuckDBPyConnection, sql: str, parameters: object = None) -> tuple[object, ...]:
+    """Answer with the first row, and take the rest too: an unread result would block the connection."""
+    rows = connection.execute(sql, parameters).fetchall()
+    return rows[0] if rows else ()

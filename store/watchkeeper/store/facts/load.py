@@ -26,7 +26,7 @@ from watchkeeper.store.facts.batch import (
     Predictions,
     complete,
 )
-from watchkeeper.store.facts.connection import FactStore, insert, registered
+from watchkeeper.store.facts.connection import FactStore, first, insert, registered
 from watchkeeper.store.facts.features import MAX_FEATURES, MAX_SEGMENTS, OVERFLOW, FeatureCatalog, TypedColumns, typed
 from watchkeeper.store.facts.histograms import EpochCatalog
 from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
@@ -194,14 +194,14 @@ def _others(frame: pl.DataFrame, keep: list[int]) -> pl.DataFrame:
 def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> list[int]:
     """Give the positions of the rows whose id is neither stored in the chunk's time range nor earlier in the chunk."""
     ids = frame.select("id").with_row_index("position")
-    first = ids.unique("id", keep="first", maintain_order=True)
-    with registered(connection, "candidate", first):
+    candidates = ids.unique("id", keep="first", maintain_order=True)
+    with registered(connection, "candidate", candidates):
         known = connection.execute(
             """SELECT c.position FROM candidate c
                SEMI JOIN predictions p ON p.id = c.id AND p.ts BETWEEN $low AND $high""",
             {"low": frame["ts"].min(), "high": frame["ts"].max()},
         ).fetchall()
-    positions: list[int] = first["position"].to_list()
+    positions: list[int] = candidates["position"].to_list()
     if not known:
         return positions
     stored = {int(row[0]) for row in known}
@@ -228,12 +228,13 @@ def _append(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFra
     unique = frame.unique(list(key), keep="first", maintain_order=True)
     same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM t.{column}" for column in key)
     with registered(connection, "new_rows", unique):
-        row = connection.execute(
+        added = first(
+            connection,
             f"""INSERT INTO {table} BY NAME SELECT n.* FROM new_rows n ANTI JOIN (
                   SELECT * FROM {table} WHERE ts BETWEEN (SELECT min(ts) FROM new_rows)
-                                                     AND (SELECT max(ts) FROM new_rows)) t ON {same}"""
-        ).fetchone()
-    return int(row[0]) if row else 0
+                                                     AND (SELECT max(ts) FROM new_rows)) t ON {same}""",
+        )
+    return int(str(added[0]))
 
 
 def _count_rejects(connection: duckdb.DuckDBPyConnection, rejects: pl.DataFrame, now: datetime) -> None:

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from watchkeeper.store.facts.batch import OUTCOME_COLUMNS, complete
-from watchkeeper.store.facts.connection import registered
+from watchkeeper.store.facts.connection import first, registered
 
 _CORRECT = """
     CASE WHEN p.prediction IS NULL THEN
@@ -51,10 +51,9 @@ def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[
            SELECT * FROM fresh_outcomes
            QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY known_at DESC, received_at DESC) = 1"""
     )
-    bounds = connection.execute(
-        "SELECT count(*), count(prediction_ts), min(prediction_ts), max(prediction_ts) FROM latest_outcomes"
-    ).fetchone()
-    total, dated, oldest, newest = bounds or (0, 0, None, None)
+    total, dated, oldest, newest = first(
+        connection, "SELECT count(*), count(prediction_ts), min(prediction_ts), max(prediction_ts) FROM latest_outcomes"
+    )
     range_sql = "AND p.ts BETWEEN $oldest AND $newest" if total and total == dated else ""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
@@ -107,8 +106,7 @@ def _supersede(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(row[0]) if row else 0
+    return int(str(first(connection, f"SELECT count(*) FROM {table}")[0]))
 
 
 def text_and_number(value: object) -> tuple[str | None, float | None]:

@@ -7,7 +7,7 @@ learned later is in them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -178,10 +178,13 @@ class FactReader:
         """Name the values that the reference never held, the most frequent first."""
         _, parameters = _scope(window, service, model)
         return self.facts.read(
-            """SELECT feature, value, sum(n)::BIGINT AS n FROM unseen_hour JOIN epochs USING (epoch)
-               WHERE service = $service AND model = $model AND bucket >= $start_ts AND bucket < $end_ts
-               GROUP BY feature, value QUALIFY row_number() OVER (PARTITION BY feature ORDER BY n DESC, value) <= 50
-               ORDER BY feature, n DESC, value""",
+            """WITH named AS (
+                 SELECT feature, value, sum(n)::BIGINT AS total FROM unseen_hour JOIN epochs USING (epoch)
+                 WHERE service = $service AND model = $model AND bucket >= $start_ts AND bucket < $end_ts
+                 GROUP BY feature, value)
+               SELECT feature, value, total AS n FROM named
+               QUALIFY row_number() OVER (PARTITION BY feature ORDER BY total DESC, value) <= 50
+               ORDER BY feature, total DESC, value""",
             parameters,
         )
 
@@ -338,7 +341,7 @@ class FactReader:
         return f"{name}_minute" if kept else f"{name}_hour"
 
 
-_EPOCH = datetime.fromtimestamp(0).astimezone()
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _scope(window: Window, service: str | None, model: str | None) -> tuple[str, dict[str, object]]:

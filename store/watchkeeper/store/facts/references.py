@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts.connection import FactStore, insert
+from watchkeeper.store.facts.connection import FactStore, first, insert
 from watchkeeper.store.facts.histograms import MAX_CATEGORIES, Epoch, numeric_edges
 from watchkeeper.store.facts.profiles import Profile, add_bins, hours_of
 from watchkeeper.store.sql import quoted
@@ -91,8 +91,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, service: str, model: str) ->
 
 
 def _next_epoch(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("SELECT coalesce(max(epoch), 0) + 1 FROM epochs").fetchone()
-    return int(row[0]) if row else 1
+    return int(str(first(connection, "SELECT coalesce(max(epoch), 0) + 1 FROM epochs")[0]))
 
 
 def _epoch(

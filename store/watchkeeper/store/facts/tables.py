@@ -94,8 +94,8 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> int:
     Refuses a file that a newer release wrote, rather than guess.
     """
     connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER)")
-    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
-    version = int(row[0]) if row and row[0] is not None else 0
+    row = connection.execute("SELECT max(version) FROM schema_version").fetchall()
+    version = int(row[0][0] or 0)
     if version > len(STEPS):
         raise SettingsError(
             f"facts.duckdb has schema {version}, this release knows {len(STEPS)}: "

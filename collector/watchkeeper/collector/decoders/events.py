@@ -1,0 +1,168 @@
+"""Our own events as NDJSON or as one JSON array: the good rows are kept, each bad one is named with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal, cast
+
+import msgspec
+from msgspec import Raw
+
+from watchkeeper.collector import times
+from watchkeeper.schemas.errors import NotDecodable, TooLarge
+from watchkeeper.schemas.events import EMPTY, KINDS, Event, Prediction
+
+Encoding = Literal["ndjson", "json"]
+_AT = re.compile(r" - at `\$(?:\[\.*\d*\])?\.?([^`]*)`$")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One row that cannot be used: where it stood, what is wrong, and the row itself."""
+
+    index: int
+    field: str
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a body held: good events, the bytes that hold just these, and the rejects."""
+
+    events: Sequence[Event]
+    body: bytes
+    encoding: Encoding
+    rejected: Sequence[Rejected]
+
+
+class EventDecoder:
+    """Decodes the bodies of one kind of event."""
+
+    def __init__(self, kind: str) -> None:
+        struct: Any = KINDS[kind]
+        self._one: Callable[[bytes | Raw], Event] = msgspec.json.Decoder(struct).decode
+        self._lines: Callable[[bytes], list[Event]] = msgspec.json.Decoder(struct).decode_lines
+        self._array: Callable[[bytes], list[Event]] = msgspec.json.Decoder(list[struct]).decode
+        self._raws: Callable[[bytes], list[Raw]] = msgspec.json.Decoder(list[Raw]).decode
+
+    def decode(self, body: bytes, encoding: Encoding, max_rows: int) -> Decoded:
+        """Decode a whole body; raises only where nothing of it can be read, or where it has too many rows."""
+        try:
+            events = self._lines(body) if encoding == "ndjson" else self._array(body)
+        except _UNREADABLE:
+            return self._row_by_row(body, encoding, max_rows)
+        if len(events) > max_rows:
+            raise _too_many(len(events), max_rows)
+        if suspicious(events):
+            return self._row_by_row(body, encoding, max_rows)
+        return Decoded(events, body, encoding, ())
+
+    def stored(self, body: bytes, encoding: Encoding) -> list[Event]:
+        """Decode a body that ``decode`` once found good."""
+        return self._lines(body) if encoding == "ndjson" else self._array(body)
+
+    def _row_by_row(self, body: bytes, encoding: Encoding, max_rows: int) -> Decoded:
+        rows = self._split(body, encoding)
+        if len(rows) > max_rows:
+            raise _too_many(len(rows), max_rows)
+        events: list[Event] = []
+        good: list[bytes] = []
+        rejected: list[Rejected] = []
+        for index, row in enumerate(rows):
+            try:
+                event = self._one(row)
+            except _UNREADABLE as error:
+                rejected.append(Rejected(index, *explain(error), row))
+                continue
+            wrong = problem(event)
+            if wrong:
+                rejected.append(Rejected(index, *wrong, row))
+            else:
+                events.append(event)
+                good.append(row)
+        if encoding == "ndjson":
+            return Decoded(events, b"\n".join(good), encoding, rejected)
+        return Decoded(events, b"[" + b",".join(good) + b"]", encoding, rejected)
+
+    def _split(self, body: bytes, encoding: Encoding) -> list[bytes]:
+        if encoding == "ndjson":
+            return [line for line in body.split(b"\n") if line.strip()]
+        try:
+            return [bytes(raw) for raw in self._raws(body)]
+        except msgspec.ValidationError:
+            raise NotDecodable("the body is JSON but no array: send an array of events, or NDJSON") from None
+        except _UNREADABLE as error:
+            raise NotDecodable(
+                f"the body is not a JSON array ({explain(error)[1]}): nothing was kept. "
+                "Send NDJSON, where one bad line does not spoil the others"
+            ) from None
+
+
+def problem(event: Event) -> tuple[str, str] | None:
+    """Say what the types cannot: (field, reason), or None for a good event."""
+    for field in _TIMES[type(event)]:
+        value = getattr(event, field)
+        if value is not None:
+            reason = times.problem(value)
+            if reason:
+                return field, reason
+    if isinstance(event, Prediction):
+        for field, raw in (("features", event.features), ("extra", event.extra)):
+            if not _object_or_nothing(raw):
+                return field, "expected an object of names and values"
+    return None
+
+
+def suspicious(events: Sequence[Event]) -> bool:
+    """Say whether any event of a batch of one kind may have a ``problem``: cheap, and never wrong about a bad one."""
+    kind = type(events[0]) if events else Prediction
+    for field in _TIMES[kind]:
+        values = [value for value in map(attrgetter(field), events) if value is not None]
+        if values and not times.plausible(values):
+            return True
+    return kind is Prediction and not all(
+        _object_or_nothing(event.features) and _object_or_nothing(event.extra)
+        for event in cast("Sequence[Prediction]", events)
+    )
+
+
+def _object_or_nothing(raw: Raw) -> bool:
+    return raw is EMPTY or bytes(raw)[:1] in (b"{", b"n")
+
+
+_TIMES: dict[type, tuple[str, ...]] = {
+    struct: tuple(
+        name for name in ("ts", "prediction_ts", "known_at", "needed_by", "used_at") if name in struct.__struct_fields__
+    )
+    for struct in KINDS.values()
+}
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """Turn a decoding error into (field, reason) for the sender.
+
+    >>> explain(msgspec.ValidationError("Expected `str`, got `int` - at `$.id`"))
+    ('id', 'expected `str`, got `int`')
+    """
+    if isinstance(error, RecursionError):
+        return "", "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "", f"not UTF-8 at byte {error.start}"
+    text = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        hint = " (NaN and Infinity are not JSON: send null)" if "invalid character" in text else ""
+        return "", f"not valid JSON: {text}{hint}"
+    found = _AT.search(text)
+    reason = text[: found.start()] if found else text
+    missing = re.search(r"missing required field `([^`]+)`", reason)
+    field = found.group(1) if found else (missing.group(1) if missing else "")
+    return field, reason[:1].lower() + reason[1:]
+
+
+def _too_many(rows: int, limit: int) -> TooLarge:
+    return TooLarge(f"the body has {rows} rows, the limit is {limit} (ingest.max_rows): send smaller batches")

@@ -1,0 +1,273 @@
+"""The inbox: what was answered with 200 is on disk here, until the loader has stored it.
+
+SQLite in WAL mode with synchronous=FULL; one writer thread commits everything that waits in one transaction (group
+commit), so that an ack costs one fsync however many clients there are. The position is AUTOINCREMENT: a number is
+never used twice, or the loader's watermark would skip rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchkeeper.collector.decoders.events import Encoding, Rejected
+from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batches (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, encoding TEXT NOT NULL, received_us INTEGER NOT NULL,
+    batch_key TEXT, rows INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rejects (
+    seq INTEGER NOT NULL, row_index INTEGER NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL, raw BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS rejects_by_seq ON rejects (seq);
+CREATE TABLE IF NOT EXISTS batch_keys (batch_key TEXT PRIMARY KEY, received_us INTEGER NOT NULL, reply BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS clients (
+    client TEXT PRIMARY KEY, sent INTEGER NOT NULL, dropped INTEGER NOT NULL, seen_us INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT OR IGNORE INTO totals VALUES ('accepted', 0), ('rejected', 0), ('repeated_batches', 0);
+"""
+KEYS_KEPT_US = 24 * 3600 * 1_000_000
+BUSY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCount:
+    """What a client says of itself with each batch: events handed over so far, and dropped before that."""
+
+    client: str
+    sent: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One request to be kept: its good events as bytes, its rejects, and the reply that it will get."""
+
+    kind: str
+    encoding: Encoding
+    received_us: int
+    body: bytes
+    rows: int
+    rejected: Sequence[Rejected]
+    reply: bytes
+    batch_key: str | None = None
+    client: ClientCount | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in the queue."""
+        return len(self.body) + sum(len(reject.raw) for reject in self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """One request as the loader reads it back."""
+
+    seq: int
+    kind: str
+    encoding: Encoding
+    received_us: int
+    batch_key: str | None
+    rows: int
+    body: bytes
+    rejected: Sequence[Rejected]
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The reply of a stored request; ``repeated`` where its key was stored before (the first reply is given again)."""
+
+    reply: bytes
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatus:
+    """How full the inbox is, and what it counted since the data directory was made."""
+
+    accepted: int
+    rejected: int
+    repeated_batches: int
+    backlog_rows: int
+    backlog_bytes: int
+    oldest_us: int | None
+    sent_by_clients: int
+    dropped_by_clients: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    incoming: Incoming
+    done: Future[Ack] = field(default_factory=Future[Ack])
+
+
+class Inbox:
+    """Keeps requests in order; ``append`` gives a future that is done when the request is on disk."""
+
+    def __init__(self, path: Path, *, queue_bytes: int, queue_requests: int, backlog_bytes: int) -> None:
+        self._path = path
+        self._limits = (queue_bytes, queue_requests, backlog_bytes)
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._counter = threading.Lock()
+        self._waiting_bytes = self._waiting = self._backlog_bytes = 0
+        self.arrived = threading.Event()
+        """Set after each commit: the loader waits for it."""
+        with contextlib.closing(self._connect()) as connection:
+            connection.executescript(_SCHEMA)
+            row = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM batches").fetchone()
+            self._backlog_bytes = int(row[0])
+        self._thread = threading.Thread(target=self._write, name="inbox", daemon=True)
+        self._thread.start()
+
+    def append(self, incoming: Incoming) -> Future[Ack]:
+        """Queue one request; refuse it at once where the queue or the backlog is full."""
+        max_bytes, max_requests, max_backlog = self._limits
+        with self._counter:
+            if self._backlog_bytes > max_backlog:
+                raise StoreUnavailable(
+                    f"{self._backlog_bytes} bytes wait to be loaded (ingest.backlog_bytes): the loader is behind"
+                )
+            if self._waiting >= max_requests or self._waiting_bytes + incoming.size > max_bytes:
+                raise Overloaded("the ingest queue is full (ingest.queue_bytes, ingest.queue_requests)")
+            self._waiting += 1
+            self._waiting_bytes += incoming.size
+        waiting = _Waiting(incoming)
+        self._queue.put(waiting)
+        return waiting.done
+
+    def after(self, seq: int, max_rows: int) -> list[StoredBatch]:
+        """Read the batches after a position, in order, up to about ``max_rows`` rows."""
+        batches: list[StoredBatch] = []
+        rows = 0
+        with contextlib.closing(self._connect()) as connection:
+            cursor = connection.execute(
+                """SELECT seq, kind, encoding, received_us, batch_key, rows, body
+                   FROM batches WHERE seq > ? ORDER BY seq""",
+                (seq,),
+            )
+            for number, kind, encoding, received_us, batch_key, count, body in cursor:
+                if batches and rows + count > max_rows:
+                    break
+                rejects = connection.execute(
+                    "SELECT row_index, field, reason, raw FROM rejects WHERE seq = ? ORDER BY row_index", (number,)
+                )
+                rejected = [Rejected(*row) for row in rejects]
+                batches.append(StoredBatch(number, kind, encoding, received_us, batch_key, count, body, rejected))
+                rows += count
+        return batches
+
+    def trim(self, seq: int) -> None:
+        """Let go of what the facts hold up to a position, and of keys older than a day."""
+        with contextlib.closing(self._connect()) as connection, connection:
+            row = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM batches WHERE seq <= ?", (seq,))
+            freed = int(row.fetchone()[0])
+            connection.execute("DELETE FROM rejects WHERE seq <= ?", (seq,))
+            connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
+            oldest = int(time.time() * 1e6) - KEYS_KEPT_US
+            connection.execute("DELETE FROM batch_keys WHERE received_us < ?", (oldest,))
+        with self._counter:
+            self._backlog_bytes = max(0, self._backlog_bytes - freed)
+
+    def status(self) -> InboxStatus:
+        """Count what is kept and what was ever taken."""
+        with contextlib.closing(self._connect()) as connection:
+            totals: dict[str, int] = dict(connection.execute("SELECT name, value FROM totals").fetchall())
+            rows, size, oldest = connection.execute(
+                "SELECT coalesce(sum(rows), 0), coalesce(sum(length(body)), 0), min(received_us) FROM batches"
+            ).fetchone()
+            sent, dropped = connection.execute(
+                "SELECT coalesce(sum(sent), 0), coalesce(sum(dropped), 0) FROM clients"
+            ).fetchone()
+        return InboxStatus(
+            accepted=totals["accepted"],
+            rejected=totals["rejected"],
+            repeated_batches=totals["repeated_batches"],
+            backlog_rows=rows,
+            backlog_bytes=size,
+            oldest_us=oldest,
+            sent_by_clients=sent,
+            dropped_by_clients=dropped,
+        )
+
+    def close(self) -> None:
+        """Commit what waits, then stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    def _write(self) -> None:
+        connection = self._connect()
+        running = True
+        while running:
+            group = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    group.append(self._queue.get_nowait())
+            running = None not in group
+            self._commit(connection, [waiting for waiting in group if waiting is not None])
+        connection.close()
+
+    def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
+        acks: list[Ack] = []
+        error: StoreUnavailable | None = None
+        try:
+            with connection:
+                acks = [_store(connection, waiting.incoming) for waiting in group]
+        except sqlite3.Error as reason:
+            error = StoreUnavailable(f"the inbox cannot be written: {reason}. Free space in the data directory")
+        with self._counter:
+            self._waiting -= len(group)
+            self._waiting_bytes -= sum(waiting.incoming.size for waiting in group)
+            if error is None:
+                fresh = zip(group, acks, strict=True)
+                self._backlog_bytes += sum(len(w.incoming.body) for w, ack in fresh if not ack.repeated)
+        for index, waiting in enumerate(group):
+            if error is not None:
+                waiting.done.set_exception(error)
+            else:
+                waiting.done.set_result(acks[index])
+        self.arrived.set()
+
+
+def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:
+    """Write one request inside the group's transaction; one whose key is known changes nothing."""
+    if incoming.client is not None:
+        connection.execute(
+            """INSERT INTO clients VALUES (?, ?, ?, ?) ON CONFLICT (client) DO UPDATE SET
+               sent = max(sent, excluded.sent), dropped = max(dropped, excluded.dropped), seen_us = excluded.seen_us""",
+            (incoming.client.client, incoming.client.sent, incoming.client.dropped, incoming.received_us),
+        )
+    if incoming.batch_key is not None:
+        row = connection.execute("SELECT reply FROM batch_keys WHERE batch_key = ?", (incoming.batch_key,)).fetchone()
+        if row is not None:
+            connection.execute("UPDATE totals SET value = value + 1 WHERE name = 'repeated_batches'")
+            return Ack(row[0], repeated=True)
+        connection.execute(
+            "INSERT INTO batch_keys VALUES (?, ?, ?)", (incoming.batch_key, incoming.received_us, incoming.reply)
+        )
+    cursor = connection.execute(
+        "INSERT INTO batches (kind, encoding, received_us, batch_key, rows, body) VALUES (?, ?, ?, ?, ?, ?)",
+        (incoming.kind, incoming.encoding, incoming.received_us, incoming.batch_key, incoming.rows, incoming.body),
+    )
+    if incoming.rejected:
+        connection.executemany(
+            "INSERT INTO rejects VALUES (?, ?, ?, ?, ?)",
+            [(cursor.lastrowid, r.index, r.field, r.reason, r.raw) for r in incoming.rejected],
+        )
+    connection.executemany(
+        "UPDATE totals SET value = value + ? WHERE name = ?",
+        ((incoming.rows, "accepted"), (len(incoming.rejected), "rejected")),
+    )
+    return Ack(incoming.reply, repeated=False)

@@ -1,0 +1,187 @@
+"""Moves what the inbox holds into the facts, in big chunks, each with its watermark in one transaction.
+
+After a crash it starts again after the watermark: what was stored is not read again, what was not is. A batch that
+cannot be stored at all is kept as one reject with its reason, so that it never blocks those behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+import polars as pl
+
+from watchkeeper.collector import columns
+from watchkeeper.collector.decoders.events import EventDecoder, Rejected
+from watchkeeper.collector.inbox import Inbox, StoredBatch
+from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.schemas.events import KINDS, Change, Event, GpuSample, Outcome, Prediction, Review
+from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch, Fields
+from watchkeeper.store.facts.load import Loader
+
+log = logging.getLogger("watchkeeper.loader")
+GPU_SAMPLES = "gpu_samples"
+
+
+class _StrictPrediction(Prediction, frozen=True, forbid_unknown_fields=True):
+    """Fails on a field that the schema does not have: the sign that a slower look is needed."""
+
+
+class InboxLoader:
+    """One thread that loads whatever arrived, at most ``max_age`` seconds late."""
+
+    def __init__(
+        self, inbox: Inbox, loader: Loader, *, max_rows: int, max_age: float, loaded: Callable[[datetime], None]
+    ) -> None:
+        self._inbox = inbox
+        self._loader = loader
+        self._max_rows = max_rows
+        self._max_age = max_age
+        self._loaded = loaded
+        self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
+        self._strict = msgspec.json.Decoder(_StrictPrediction)
+        self._gpu = msgspec.json.Decoder(GpuSample)
+        self._stopping = threading.Event()
+        self._watermark = loader.watermark()
+        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start loading in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Load what is there, then stop."""
+        self._stopping.set()
+        self._inbox.arrived.set()
+        self._thread.join()
+
+    def load_pending(self) -> int:
+        """Load everything that waits; give the number of batches."""
+        total = 0
+        while batches := self._inbox.after(self._watermark, self._max_rows):
+            self._load(batches)
+            total += len(batches)
+        return total
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._inbox.arrived.wait(1.0)
+            self._inbox.arrived.clear()
+            if self._max_age and not self._stopping.is_set():
+                self._stopping.wait(self._max_age)  # let a chunk gather: big loads cost half as much a row
+            try:
+                self.load_pending()
+            except Exception:
+                log.exception("loading failed; trying again in a second")
+                self._stopping.wait(1.0)
+
+    def _load(self, batches: Sequence[StoredBatch]) -> None:
+        try:
+            batch, newest = self._batch(batches)
+            self._loader.load(batch)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(batches) > 1:
+                for one in batches:
+                    self._load([one])
+                return
+            log.exception("one batch cannot be stored; it is kept as a reject")
+            newest = None
+            self._loader.load(_poisoned(batches[0], f"cannot be stored: {type(error).__name__}: {error}"))
+        self._watermark = batches[-1].seq
+        if newest is not None:
+            self._loaded(newest)
+        self._inbox.trim(self._watermark)
+
+    def _batch(self, batches: Sequence[StoredBatch]) -> tuple[Batch, datetime | None]:
+        """Decode the chunk into one unit of work; say how new its newest prediction or GPU sample is."""
+        events: dict[str, list[Event]] = {kind: [] for kind in KINDS}
+        received: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        unknown: dict[int, Fields] = {}
+        samples: list[GpuSample] = []
+        for batch in batches:
+            if batch.kind == GPU_SAMPLES:
+                samples += self._gpu.decode_lines(batch.body)
+                continue
+            decoded = self._decode(batch, len(events["predictions"]), unknown)
+            events[batch.kind] += decoded
+            received[batch.kind] += [batch.received_us] * len(decoded)
+        made = events["predictions"]
+        known, decided, changed = events["outcomes"], events["reviews"], events["changes"]
+        rows = columns.predictions(cast("list[Prediction]", made), received["predictions"], unknown) if made else None
+        gpus = columns.gpus(samples) if samples else None
+        ends = [columns.newest(frame, "ts") for frame in (rows.frame if rows else None, gpus) if frame is not None]
+        batch = Batch(
+            predictions=rows,
+            outcomes=columns.outcomes(cast("list[Outcome]", known), received["outcomes"]) if known else None,
+            reviews=columns.reviews(cast("list[Review]", decided), received["reviews"]) if decided else None,
+            changes=columns.changes(cast("list[Change]", changed), received["changes"]) if changed else None,
+            gpus=gpus,
+            rejects=_rejects([(batch, reject) for batch in batches for reject in batch.rejected]),
+            watermark=batches[-1].seq,
+        )
+        return batch, max((end for end in ends if end is not None), default=None)
+
+    def _decode(self, batch: StoredBatch, offset: int, unknown: dict[int, Fields]) -> list[Event]:
+        if batch.rows == 0:
+            return []
+        decoder = self._decoders[batch.kind]
+        if batch.kind != "predictions":
+            return decoder.stored(batch.body, batch.encoding)
+        try:
+            if batch.encoding == "ndjson":
+                return list(self._strict.decode_lines(batch.body))
+        except msgspec.ValidationError:
+            pass
+        events = decoder.stored(batch.body, batch.encoding)
+        raw: Any = msgspec.json.Decoder(dict[str, object])
+        rows = raw.decode_lines(batch.body) if batch.encoding == "ndjson" else msgspec.json.decode(batch.body)
+        fields = set(Prediction.__struct_encode_fields__)
+        for position, row in enumerate(cast("list[dict[str, object]]", rows)):
+            if not row.keys() <= fields:
+                unknown[offset + position] = {name: row[name] for name in row.keys() - fields}
+        return events
+
+
+def _rejects(rows: Sequence[tuple[StoredBatch, Rejected]]) -> pl.DataFrame | None:
+    if not rows:
+        return None
+    frame = pl.DataFrame(
+        {
+            "received_us": [batch.received_us for batch, _ in rows],
+            "kind": [batch.kind for batch, _ in rows],
+            "batch": [batch.batch_key or str(batch.seq) for batch, _ in rows],
+            "row_index": [reject.index for _, reject in rows],
+            "field": [reject.field for _, reject in rows],
+            "reason": [reject.reason for _, reject in rows],
+            "service": [_service(reject.raw) for _, reject in rows],
+            "raw": [reject.raw.decode("utf-8", "backslashreplace") for _, reject in rows],
+        },
+        schema_overrides={name: dtype for name, dtype in REJECT_COLUMNS.items() if name != "received_at"},
+    )
+    return frame.with_columns(pl.col("received_us").cast(TIME).alias("received_at"))
+
+
+def _service(raw: bytes) -> str | None:
+    """Name the service of a rejected row, where it can be read at all."""
+    try:
+        value: Any = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    name = cast("dict[str, object]", value).get("service") if isinstance(value, dict) else None
+    return name[:200] if isinstance(name, str) else None
+
+
+def _poisoned(batch: StoredBatch, reason: str) -> Batch:
+    rejects = _rejects([(batch, Rejected(0, "", reason, batch.body))])
+    return Batch(rejects=rejects, watermark=batch.seq)

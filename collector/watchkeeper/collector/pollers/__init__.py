@@ -1,0 +1,1 @@
+"""What the server fetches by itself."""

@@ -1,0 +1,76 @@
+"""Times as senders write them: seconds, ms, µs or ns since 1970 (told apart by size), or ISO 8601 text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from watchkeeper.store.facts.batch import TIME
+
+OLDEST, NEWEST = 1e8, 7.2e9
+"""Seconds since 1970 that can be meant: March 1973 to 2198. What lies outside is no time of an event."""
+
+
+def problem(value: float | str | None) -> str | None:
+    """Say what is wrong with a time, or None.
+
+    >>> problem(1767225600), problem("2026-01-01T00:00:00Z"), problem(None)
+    (None, None, None)
+    >>> problem("yesterday")
+    "'yesterday' is not an ISO 8601 time"
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            seconds = _text_seconds(value)
+        except ValueError:
+            return f"{value[:40]!r} is not an ISO 8601 time"
+    else:
+        seconds = in_seconds(float(value))
+    if not OLDEST <= seconds <= NEWEST:
+        return f"{value!r} is not a time between 1973 and 2198: give seconds, ms, µs or ns since 1970, or ISO 8601"
+    return None
+
+
+def plausible(values: Sequence[float | str]) -> bool:
+    """Say whether all are numbers that pass ``problem`` for sure, without looking at each in Python."""
+    try:
+        size = np.abs(np.asarray(values, dtype=np.float64))
+    except ValueError:  # texts among them
+        return not any(problem(value) for value in values)
+    seconds = size / np.select([size < 1e11, size < 1e14, size < 1e17], [1.0, 1e3, 1e6], 1e9)
+    return bool(((seconds >= OLDEST) & (seconds <= NEWEST)).all())
+
+
+def in_seconds(value: float) -> float:
+    """Give seconds since 1970, whatever the unit was.
+
+    >>> [in_seconds(t) for t in (1767225600, 1767225600e3, 1767225600e6, 1767225600e9)]
+    [1767225600.0, 1767225600.0, 1767225600.0, 1767225600.0]
+    """
+    for limit, unit in ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6)):
+        if abs(value) < limit:
+            return value / unit
+    return value / 1e9 if math.isfinite(value) else math.inf
+
+
+def series(name: str, values: Sequence[float | int | str | None]) -> pl.Series:
+    """Give a column of naive UTC times (µs) from values that ``problem`` found good."""
+    if any(isinstance(value, str) for value in values):
+        values = [_text_seconds(value) if isinstance(value, str) else value for value in values]
+    raw = pl.Series(name, values, pl.Float64, strict=False)
+    numbers = raw.fill_null(0.0).to_numpy()
+    size = np.abs(numbers)
+    factor = np.select([size < 1e11, size < 1e14, size < 1e17], [1e6, 1e3, 1.0], 1e-3)
+    stamps = pl.Series(name, np.rint(numbers * factor).astype(np.int64)).cast(TIME)
+    return stamps if raw.null_count() == 0 else stamps.set(raw.is_null(), None)
+
+
+def _text_seconds(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
