@@ -1,0 +1,97 @@
+"""The HTTP routes of incidents, findings and alert quality; the dashboard and the person on call read these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query
+
+from watchkeeper.alerts import api_models as shapes
+from watchkeeper.alerts import feedback, story
+from watchkeeper.alerts.links import Links
+from watchkeeper.schemas.errors import NotFound, Unavailable
+from watchkeeper.schemas.events import Feedback
+from watchkeeper.schemas.findings import Severity
+from watchkeeper.store.control import findings, incidents
+from watchkeeper.store.control.connection import Control
+from watchkeeper.store.control.records import Phase
+
+STATES: dict[str, tuple[Phase, ...]] = {
+    "open": (Phase.PENDING, Phase.FIRING),
+    "firing": (Phase.FIRING,),
+    "resolved": (Phase.RESOLVED,),
+    "all": tuple(Phase),
+}
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+def incident_routes(control: Control, clock: Callable[[], datetime], links: Links) -> APIRouter:
+    """Give ``/v1/incidents``, ``/v1/findings`` and ``/v1/alerts/quality``; ``clock`` stamps what people do."""
+    router = APIRouter(prefix="/v1", tags=["alerts"])
+
+    @router.get("/incidents")
+    def list_incidents(
+        state: Literal["open", "firing", "resolved", "all"] = "open", service: str | None = None, limit: Limit = 200
+    ) -> shapes.Incidents:
+        """List incidents, the newest first; open means pending or firing."""
+        with _as_http(), control.snapshot() as tx:
+            found = incidents.listed(tx, states=STATES[state], service=service, limit=limit)
+            return shapes.Incidents(incidents=story.lines(tx, found, links))
+
+    @router.get("/incidents/{incident_id}")
+    def get_incident(incident_id: str) -> shapes.IncidentStory:
+        """Tell everything about one incident."""
+        with _as_http(), control.snapshot() as tx:
+            return story.whole(tx, incidents.get(tx, incident_id), links)
+
+    @router.post("/incidents/{incident_id}/acknowledge")
+    def acknowledge(incident_id: str, body: shapes.AcknowledgeBody) -> shapes.IncidentStory:
+        """Note who takes it on; who was first stays."""
+        with _as_http():
+            feedback.acknowledge(control, incident_id, body.by, clock())
+        return get_incident(incident_id)
+
+    @router.post("/incidents/{incident_id}/feedback")
+    def give_feedback(incident_id: str, body: shapes.FeedbackBody) -> shapes.IncidentStory:
+        """Store what someone says of it; the last word counts."""
+        with _as_http():
+            feedback.give_feedback(control, incident_id, Feedback(body.word, body.reason, body.by), clock())
+        return get_incident(incident_id)
+
+    @router.get("/findings")
+    def list_findings(
+        service: str | None = None,
+        severity: Severity | None = None,
+        since: datetime | None = None,
+        limit: Limit = 100,
+    ) -> shapes.Findings:
+        """List findings, the newest first, notices among them; their snapshots are shown with the incident."""
+        if since is not None and since.tzinfo is None:
+            since = since.replace(tzinfo=UTC)
+        with _as_http(), control.snapshot() as tx:
+            found = findings.recent(tx, service=service, severity=severity, since=since, limit=limit)
+        return shapes.Findings(findings=[shapes.FindingOut.of(finding) for finding in found])
+
+    @router.get("/alerts/quality")
+    def get_quality() -> shapes.Qualities:
+        """Tell, for each analyzer, how many incidents fired and what people said of them."""
+        with _as_http(), control.snapshot() as tx:
+            found = feedback.quality(tx)
+        return shapes.Qualities(
+            analyzers=[shapes.QualityOut.model_validate(item, from_attributes=True) for item in found]
+        )
+
+    return router
+
+
+@contextmanager
+def _as_http() -> Generator[None]:
+    try:
+        yield
+    except NotFound as error:
+        raise HTTPException(404, str(error)) from error
+    except Unavailable as error:
+        raise HTTPException(503, str(error), headers={"Retry-After": "2"}) from error

@@ -1,0 +1,144 @@
+"""What does a message about an incident say? One text for the person woken at 3 a.m., and its parts. Pure.
+
+The first line says how loud, which service, what. Then: since when, where to look first, how sure, what it costs,
+what changed before, who owns it, where the proof is. What is not known is said to be not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from watchkeeper.alerts.incidents import LOUDNESS, ranked, subjects
+from watchkeeper.alerts.notification import Transition
+from watchkeeper.alerts.wording import duration, how_sure, measured, moment, number, one_line
+from watchkeeper.schemas.declared import Declarations, System
+from watchkeeper.schemas.findings import DataState, Finding, Impact, Severity
+from watchkeeper.store.control.records import Incident, Member
+
+TITLE_LENGTH = 110
+SERVICE_LENGTH = 40
+SHOWN_FINDINGS = 5
+SHOWN_SUBJECTS = 6
+
+DATA_WORDS = {
+    DataState.PARTIAL: "a part of the data is missing",
+    DataState.STALE: "the data are old: what is said may be over, or worse",
+    DataState.ABSENT: "no data arrive: nobody can see whether it goes on",
+    DataState.EVALUATOR_ERROR: "the analyzer failed: nobody can see whether it goes on",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The whole text, whose first line is ``title``, and the parts that may be shown by themselves."""
+
+    title: str
+    what: str
+    text: str
+    severity: Severity
+    subjects: tuple[str, ...]
+    cost: str
+    impact: Impact | None
+    owner: str | None
+    contact: str | None
+    runbook: str | None
+    fallback: str | None
+    evidence_url: str
+
+
+def compose(
+    transition: Transition,
+    incident: Incident,
+    findings: Mapping[str, Finding],
+    declared: Declarations,
+    evidence_url: Callable[[str], str],
+    *,
+    new: Iterable[str] = (),
+    last_change: str | None = None,
+) -> Content:
+    """Write the message. ``findings`` by key holds the latest one of each member, ``new`` what to tell of first.
+
+    ``last_change`` is one sentence about what was changed on purpose before; it is a candidate, never a proof.
+    """
+    first = set(new)
+    members = sorted(ranked(incident.members), key=lambda member: first != set() and member.fingerprint not in first)
+    shown = [findings[member.last_key] for member in members if member.last_key in findings]
+    about = [member for member in members if member.fingerprint in first] or members
+    severity = max((member.severity for member in about), key=LOUDNESS.__getitem__, default=Severity.TICKET)
+    what = shown[0].summary if shown else ", ".join(subjects(incident.members))
+    loud = {"fired": severity.upper(), "updated": f"{severity.upper()} (update)", "resolved": "RESOLVED"}[transition]
+    title = one_line(f"{loud} {one_line(incident.service, SERVICE_LENGTH)}: {what}", TITLE_LENGTH)
+    system = declared.system_of(incident.service)
+    impact = max((item.impact for item in shown if item.impact), key=lambda item: item.per_day, default=None)
+    cost = _cost(impact, any(value.service == incident.service for value in declared.values))
+    names = subjects(incident.members)
+    url = evidence_url(incident.id)
+    lines = [
+        title,
+        f"Service {one_line(incident.service, 200)}, model {one_line(incident.model, 200)}, incident {incident.id}.",
+        _since(transition, incident, shown),
+        f"Look first at: {', '.join(one_line(name, 80) for name in names[:SHOWN_SUBJECTS])}.",
+        *_findings(members, findings),
+        f"Cost: {cost}.",
+        *([f"Changed before: {one_line(last_change, 300)} (a candidate, no proof)."] if last_change else []),
+        *([f"Data: {DATA_WORDS[incident.data_state]}."] if incident.data_state in DATA_WORDS else []),
+        *_owner(system, incident.service),
+        f"Evidence: {url}",
+    ]
+    return Content(
+        title=title,
+        what=one_line(what, 300),
+        text="\n".join(lines),
+        severity=severity,
+        subjects=tuple(names),
+        cost=cost,
+        impact=impact,
+        owner=system.owner if system else None,
+        contact=system.contact if system else None,
+        runbook=system.runbook if system else None,
+        fallback=system.fallback if system else None,
+        evidence_url=url,
+    )
+
+
+def _since(transition: Transition, incident: Incident, shown: list[Finding]) -> str:
+    began = min((finding.since or finding.window.start for finding in shown), default=incident.opened_at)
+    noticed = incident.fired_at or incident.opened_at
+    late = duration(noticed - began) if noticed > began else "at once"
+    words = f"Since {moment(began)}, noticed {moment(noticed)} ({late}{'' if late == 'at once' else ' later'})."
+    if transition == "resolved" and incident.resolved_at is not None:
+        words += f" Over since {moment(incident.resolved_at)}."
+    return words
+
+
+def _findings(members: list[Member], findings: Mapping[str, Finding]) -> list[str]:
+    lines: list[str] = []
+    for member in members[:SHOWN_FINDINGS]:
+        finding = findings.get(member.last_key)
+        if finding is not None:
+            said = f"- {member.severity.upper()} {one_line(finding.subject, 80)}: {one_line(finding.summary, 300)}"
+            lines.append(f"{said}. Measured: {measured(finding)}. How sure: {how_sure(finding)}.")
+    if len(members) > SHOWN_FINDINGS:
+        lines.append(f"- and {len(members) - SHOWN_FINDINGS} more, see the evidence")
+    return lines
+
+
+def _cost(impact: Impact | None, value_declared: bool) -> str:
+    if impact is not None:
+        return f"about {number(impact.per_day, impact.currency)} a day ({one_line(impact.basis, 200)})"
+    if value_declared:
+        return "not known: the value model does not cover what was found"
+    return "not known: no value model is declared"
+
+
+def _owner(system: System | None, service: str) -> list[str]:
+    if system is None:
+        return [f"Owner: nobody declared an owner for {one_line(service, 200)}: add a System in watchkeeper.d."]
+    contact = f", contact {one_line(system.contact, 300)}" if system.contact else ""
+    lines = [f"Owner: {one_line(system.owner, 200)}{contact}."]
+    if system.runbook:
+        lines.append(f"Runbook: {one_line(system.runbook, 500)}")
+    if system.fallback:
+        lines.append(f"Fall back on: {one_line(system.fallback, 300)}")
+    return lines

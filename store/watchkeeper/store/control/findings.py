@@ -1,0 +1,81 @@
+"""The findings, each stored once under its key, with the snapshot that its number recomputes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast, get_type_hints
+
+import msgspec
+from sqlalchemy import literal, select
+
+from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity
+from watchkeeper.store.control.connection import Transaction
+from watchkeeper.store.control.tables import finding as table
+
+CHUNK = 500
+"""Keys in one query; SQLite takes 32 766 parameters, older ones 999."""
+
+
+def insert(tx: Transaction, findings: Iterable[Finding]) -> list[Finding]:
+    """Store those that are not stored yet, and give these."""
+    return [finding for finding in findings if tx.insert_if_absent(table, _row(finding))]
+
+
+def get(tx: Transaction, keys: Iterable[str], *, snapshots: bool = True) -> dict[str, Finding]:
+    """Give the findings of these keys, with their evidence snapshots; a key that is not here is left out."""
+    wanted = sorted(set(keys))
+    found: dict[str, Finding] = {}
+    for at in range(0, len(wanted), CHUNK):
+        # Snapshots are most of the bytes: a list of incidents does not read them.
+        snapshot = table.c.snapshot if snapshots else literal(None, table.c.snapshot.type)
+        query = select(table.c.key, table.c.statement, snapshot).where(table.c.key.in_(wanted[at : at + CHUNK]))
+        found |= {key: _read(statement, inputs or {}) for key, statement, inputs in tx.rows(query)}
+    return found
+
+
+def recent(
+    tx: Transaction,
+    *,
+    service: str | None = None,
+    severity: Severity | None = None,
+    since: datetime | None = None,
+    limit: int = 100,
+) -> list[Finding]:
+    """List the newest findings first, without their snapshots (``get`` gives these)."""
+    query = select(table.c.statement).order_by(table.c.as_of.desc(), table.c.key).limit(limit)
+    if service is not None:
+        query = query.where(table.c.service == service)
+    if severity is not None:
+        query = query.where(table.c.severity == severity.value)
+    if since is not None:
+        query = query.where(table.c.as_of >= since)
+    return [_read(statement, {}) for (statement,) in tx.rows(query)]
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    return {
+        "key": finding.key,
+        "fingerprint": finding.fingerprint,
+        "analyzer": finding.analyzer,
+        "service": finding.service,
+        "model": finding.model,
+        "severity": finding.severity.value,
+        "active": finding.active,
+        "as_of": finding.as_of,
+        "statement": msgspec.to_builtins(replace(finding, evidence=replace(finding.evidence, snapshot={}))),
+        "snapshot": msgspec.to_builtins(finding.evidence.snapshot),
+    }
+
+
+def _read(statement: Json, snapshot: Json) -> Finding:
+    stored = cast("dict[str, Any]", statement)
+    evidence = cast("dict[str, Any]", {**stored["evidence"], "snapshot": snapshot})
+    rest: dict[str, Any] = {
+        name: msgspec.convert(stored[name], kind) for name, kind in _TYPES.items() if name in stored
+    }
+    return Finding(evidence=Evidence(**evidence), **rest)
+
+
+_TYPES = {name: kind for name, kind in get_type_hints(Finding).items() if name != "evidence"}

@@ -1,0 +1,89 @@
+"""The incidents with their members, and the timeline of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, delete, insert, select, update
+
+from watchkeeper.schemas.errors import NotFound
+from watchkeeper.store.control.connection import Transaction
+from watchkeeper.store.control.records import Incident, IncidentEvent, Member, Phase, incident_fingerprint
+from watchkeeper.store.control.tables import event, incident, member
+
+OPEN = (Phase.PENDING, Phase.FIRING)
+
+
+def latest(tx: Transaction, service: str, model: str) -> Incident | None:
+    """Give the newest episode of this service and model, open or not."""
+    about = incident.c.fingerprint == incident_fingerprint(service, model)
+    newest = _with_members(tx, select(incident).where(about).order_by(incident.c.episode.desc()).limit(1))
+    return newest[0] if newest else None
+
+
+def get(tx: Transaction, incident_id: str) -> Incident:
+    """Give one incident.
+
+    Raises:
+        NotFound: there is none of this id.
+
+    """
+    found = _with_members(tx, select(incident).where(incident.c.id == incident_id))
+    if not found:
+        raise NotFound(f"there is no incident {incident_id!r}; GET /v1/incidents lists those that exist")
+    return found[0]
+
+
+def listed(
+    tx: Transaction, *, states: Iterable[Phase] = OPEN, service: str | None = None, limit: int | None = 200
+) -> list[Incident]:
+    """List the incidents in these states, the newest first."""
+    query = select(incident).where(incident.c.state.in_([state.value for state in states]))
+    if service is not None:
+        query = query.where(incident.c.service == service)
+    return _with_members(tx, query.order_by(incident.c.opened_at.desc(), incident.c.id).limit(limit))
+
+
+def save(tx: Transaction, changed: Incident) -> None:
+    """Store the incident as it is now, members included."""
+    row = _row(changed, incident.c.keys())
+    if tx.write(update(incident).where(incident.c.id == changed.id).values(row)) == 0:
+        tx.write(insert(incident).values(row))
+    tx.write(delete(member).where(member.c.incident_id == changed.id))
+    members = [
+        _row(item, member.c.keys()) | {"incident_id": changed.id, "position": position}
+        for position, item in enumerate(changed.members)
+    ]
+    if members:
+        tx.write(insert(member), members)
+
+
+def note(tx: Transaction, incident_id: str, what: IncidentEvent) -> None:
+    """Add one line to the timeline."""
+    tx.write(insert(event).values(_row(what, event.c.keys()) | {"incident_id": incident_id}))
+
+
+def timeline(tx: Transaction, incident_id: str) -> list[IncidentEvent]:
+    """Give all lines, in the order in which they were written."""
+    rows = tx.rows(select(event).where(event.c.incident_id == incident_id).order_by(event.c.id)).mappings()
+    return [IncidentEvent(row["at"], row["kind"], row["detail"], row["actor"]) for row in rows]
+
+
+def _with_members(tx: Transaction, query: Select[*tuple[Any, ...]]) -> list[Incident]:
+    incidents = [msgspec.convert(dict(row), Incident) for row in tx.rows(query).mappings()]
+    members: dict[str, list[Member]] = {}
+    chosen = select(member).where(member.c.incident_id.in_([found.id for found in incidents]))
+    for row in tx.rows(chosen.order_by(member.c.incident_id, member.c.position)).mappings():
+        members.setdefault(row["incident_id"], []).append(msgspec.convert(dict(row), Member))
+    return [replace(found, members=tuple(members.get(found.id, ()))) for found in incidents]
+
+
+def _row(record: Incident | Member | IncidentEvent, columns: Iterable[str]) -> dict[str, Any]:
+    """Give the attributes that the table has columns for, as the driver takes them."""
+    row: dict[str, Any] = {name: getattr(record, name) for name in columns if hasattr(record, name)}
+    for name in {"subjects", "told_subjects"} & row.keys():
+        row[name] = list(row[name])
+    return row

@@ -1,0 +1,186 @@
+"""The tables of control data, typed; ``versions/`` holds the steps that make them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Named, Table, TypedColumns, UniqueConstraint
+
+from watchkeeper.schemas.findings import Json
+from watchkeeper.store.control.column_types import Document, RowNumber, Utc, Words
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class _Finding(TypedColumns):
+    key: Named[str] = Column(Words, primary_key=True)
+    fingerprint: Named[str] = Column(Words)
+    analyzer: Named[str] = Column(Words)
+    service: Named[str] = Column(Words)
+    model: Named[str] = Column(Words)
+    severity: Named[str] = Column(Words)
+    active: Named[bool]
+    as_of: Named[datetime] = Column(Utc)
+    statement: Named[Json] = Column(Document, nullable=False)
+    snapshot: Named[Json] = Column(Document, nullable=False)
+
+
+finding = Table(
+    "finding",
+    metadata,
+    _Finding,
+    Index(None, "as_of"),
+    Index(None, "service", "as_of"),
+    Index(None, "fingerprint", "as_of"),
+)
+
+
+class _Incident(TypedColumns):
+    id: Named[str] = Column(Words, primary_key=True)
+    fingerprint: Named[str] = Column(Words)
+    episode: Named[int]
+    service: Named[str] = Column(Words)
+    model: Named[str] = Column(Words)
+    state: Named[str] = Column(Words)
+    data_state: Named[str] = Column(Words)
+    opened_at: Named[datetime] = Column(Utc)
+    fired_at: Named[datetime | None] = Column(Utc)
+    resolved_at: Named[datetime | None] = Column(Utc)
+    told_severity: Named[str | None] = Column(Words)
+    told_subjects: Named[Json] = Column(Document, nullable=False)
+    told: Named[int]
+    acknowledged_at: Named[datetime | None] = Column(Utc)
+    acknowledged_by: Named[str | None] = Column(Words)
+
+
+incident = Table(
+    "incident",
+    metadata,
+    _Incident,
+    UniqueConstraint("fingerprint", "episode"),
+    Index(None, "state", "opened_at"),
+)
+
+
+class _Member(TypedColumns):
+    incident_id: Named[str] = Column(Words, ForeignKey("incident.id", ondelete="CASCADE"), primary_key=True)
+    fingerprint: Named[str] = Column(Words, primary_key=True)
+    position: Named[int]
+    analyzer: Named[str] = Column(Words)
+    metric: Named[str] = Column(Words)
+    subjects: Named[Json] = Column(Document, nullable=False)
+    severity: Named[str] = Column(Words)
+    grade: Named[str] = Column(Words)
+    effect: Named[float | None]
+    first_key: Named[str] = Column(Words, ForeignKey("finding.key"))
+    last_key: Named[str] = Column(Words, ForeignKey("finding.key"))
+    first_at: Named[datetime] = Column(Utc)
+    last_at: Named[datetime] = Column(Utc)
+    held_at: Named[datetime] = Column(Utc)
+    active: Named[bool]
+    data_state: Named[str] = Column(Words)
+
+
+member = Table("incident_member", metadata, _Member)
+
+
+class _Event(TypedColumns):
+    id: Named[int] = Column(RowNumber, primary_key=True)
+    incident_id: Named[str] = Column(Words, ForeignKey("incident.id", ondelete="CASCADE"))
+    at: Named[datetime] = Column(Utc)
+    kind: Named[str] = Column(Words)
+    actor: Named[str | None] = Column(Words)
+    detail: Named[Json] = Column(Document, nullable=False)
+
+
+event = Table("incident_event", metadata, _Event, Index(None, "incident_id", "id"))
+
+
+class _Outbox(TypedColumns):
+    id: Named[int] = Column(RowNumber, primary_key=True)
+    key: Named[str] = Column(Words)
+    receiver: Named[str] = Column(Words)
+    fingerprint: Named[str] = Column(Words)
+    incident_id: Named[str] = Column(Words, ForeignKey("incident.id", ondelete="CASCADE"))
+    transition: Named[str] = Column(Words)
+    payload: Named[Json] = Column(Document, nullable=False)
+    state: Named[str] = Column(Words)
+    attempts: Named[int]
+    created_at: Named[datetime] = Column(Utc)
+    next_attempt_at: Named[datetime | None] = Column(Utc)
+    leased_by: Named[str | None] = Column(Words)
+    leased_until: Named[datetime | None] = Column(Utc)
+
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _Outbox,
+    UniqueConstraint("key"),
+    Index(None, "state", "receiver", "fingerprint", "id"),
+    Index(None, "incident_id"),
+)
+
+
+class _Delivery(TypedColumns):
+    id: Named[int] = Column(RowNumber, primary_key=True)
+    outbox_id: Named[int] = Column(RowNumber, ForeignKey("outbox.id", ondelete="CASCADE"))
+    at: Named[datetime] = Column(Utc)
+    outcome: Named[str] = Column(Words)
+    detail: Named[str] = Column(Words)
+
+
+delivery = Table("delivery", metadata, _Delivery, Index(None, "outbox_id", "id"))
+
+
+class _Feedback(TypedColumns):
+    id: Named[int] = Column(RowNumber, primary_key=True)
+    incident_id: Named[str] = Column(Words, ForeignKey("incident.id", ondelete="CASCADE"))
+    at: Named[datetime] = Column(Utc)
+    word: Named[str] = Column(Words)
+    reason: Named[str | None] = Column(Words)
+    actor: Named[str | None] = Column(Words)
+
+
+feedback = Table("feedback", metadata, _Feedback, Index(None, "incident_id", "id"))
+
+
+class _Watermark(TypedColumns):
+    analyzer: Named[str] = Column(Words, primary_key=True)
+    subject: Named[str] = Column(Words, primary_key=True)
+    at: Named[datetime] = Column(Utc)
+
+
+watermark = Table("watermark", metadata, _Watermark)
+
+
+class _Declared(TypedColumns):
+    kind: Named[str] = Column(Words, primary_key=True)
+    name: Named[str] = Column(Words, primary_key=True)
+    version: Named[int] = Column(primary_key=True, autoincrement=False)
+    document: Named[Json] = Column(Document)
+    applied_at: Named[datetime] = Column(Utc)
+    applied_by: Named[str] = Column(Words)
+
+
+declared = Table("declared", metadata, _Declared)
+"""``document`` null says: from this version on it is removed."""
+
+
+class _Audit(TypedColumns):
+    id: Named[int] = Column(RowNumber, primary_key=True)
+    at: Named[datetime] = Column(Utc)
+    actor: Named[str] = Column(Words)
+    action: Named[str] = Column(Words)
+    subject: Named[str] = Column(Words)
+    detail: Named[Json] = Column(Document, nullable=False)
+
+
+audit = Table("audit", metadata, _Audit, Index(None, "at"))
