@@ -1,1 +1,3 @@
 """The composition root: wires the rooms, the command line, serve, demo, doctor."""
+
+__version__ = "0.1.0"

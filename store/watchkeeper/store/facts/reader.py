@@ -96,7 +96,7 @@ class FactReader:
     ) -> pl.DataFrame:
         """Sum requests, errors, latencies, tokens and cost by model, and by step and segment value if asked."""
         sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
-        bucket = f"{_step_sql('bucket', step)} AS bucket, " if step else ""
+        bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
         return self.facts.read(
             f"""SELECT {bucket}service, model, model_version, provider, value, {sums}
@@ -117,7 +117,7 @@ class FactReader:
         self, service: str, model: str, window: Window, step: timedelta | None = timedelta(days=1)
     ) -> pl.DataFrame:
         """Say how each feature looked: rows, missing, infinite, of the wrong type, unseen, out of range, moments."""
-        bucket = f"{_step_sql('bucket', step)} AS bucket, " if step else ""
+        bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
         bins = (
             "SELECT epoch, feature, len(edges) AS edges, kind FROM epochs WHERE service = $service AND model = $model"
@@ -218,10 +218,10 @@ class FactReader:
         return self.facts.read(
             f"""
             WITH made AS (
-              SELECT {_step_sql("bucket", step) + " AS bucket, " if step else ""}value, sum(requests) AS predictions
+              SELECT {step_sql("bucket", step) + " AS bucket, " if step else ""}value, sum(requests) AS predictions
               FROM traffic_hour WHERE {where} AND dim = $dim GROUP BY ALL),
             known AS (
-              SELECT {_step_sql("prediction_ts", step) + " AS bucket, " if step else ""}{value} AS value,
+              SELECT {step_sql("prediction_ts", step) + " AS bucket, " if step else ""}{value} AS value,
                      count(*) AS known, count(*) FILTER (correct) AS correct, count(*) FILTER (NOT correct) AS wrong,
                      count(*) FILTER (prediction_number = 1 AND value_number = 1) AS true_positive,
                      count(*) FILTER (prediction_number = 1 AND value_number = 0) AS false_positive,
@@ -303,7 +303,8 @@ class FactReader:
             source, name = column
             where += f" AND {quoted(name)}::VARCHAR IS NOT DISTINCT FROM $value"
             parameters["value"] = value
-        rows = self.facts.read(f"SELECT id FROM {source} WHERE {where} ORDER BY ts DESC LIMIT {int(limit)}", parameters)
+        parameters["limit"] = limit
+        rows = self.facts.read(f"SELECT id FROM {source} WHERE {where} ORDER BY ts DESC LIMIT $limit", parameters)
         return rows["id"].to_list()
 
     def _feature_column(self, service: str, model: str, feature: str, role: str = "feature") -> tuple[str, str] | None:
@@ -354,7 +355,8 @@ def _scope(window: Window, service: str | None, model: str | None) -> tuple[str,
     return where, parameters
 
 
-def _step_sql(column: str, step: timedelta | None) -> str:
+def step_sql(column: str, step: timedelta | None) -> str:
+    """Give the SQL that floors a time to its step (a day where none is given)."""
     seconds = int(step.total_seconds()) if step else 86400
     return f"time_bucket(to_seconds({seconds}), {column})"
 

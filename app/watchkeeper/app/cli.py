@@ -1,0 +1,196 @@
+"""The command line. Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+
+Exit codes: 0 done; 1 something failed; 2 a setting, option or declared file cannot be used; 3 input cannot be used;
+4 the server or the disk is not available now; 5 not found; 6 not allowed; 7 a check says no (doctor, demo --check).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from watchkeeper.app import __version__
+from watchkeeper.schemas import settings as settings_file
+from watchkeeper.schemas.errors import WatchkeeperError
+
+CHECK_FAILED = 7
+
+cli = typer.Typer(
+    name="watchkeeper",
+    help="Notices when an AI service quietly degrades, before it fails loudly.",
+    epilog="Exit codes: 0 done, 1 failed, 2 settings, 3 input, 4 unavailable, 5 absent, 6 not allowed, 7 check failed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings.", envvar="WATCHKEEPER_CONFIG", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+UrlOption = Annotated[
+    str | None, typer.Option(help="Address of the server. Default: from the settings.", show_default=False)
+]
+
+
+@cli.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Notices when an AI service quietly degrades, before it fails loudly."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@cli.command()
+def serve(
+    config: ConfigOption = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data.", show_default=False)] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
+) -> None:
+    """Run the server: ingest, analyzers, alerts and API in one process."""
+    from watchkeeper.app.serving import serve as run  # noqa: PLC0415
+
+    options = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
+    settings, _ = _settings(config, options)
+    run(settings)
+
+
+@cli.command()
+def dashboard(
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.")] = 8501,
+) -> None:
+    """Run the dashboard of a running server."""
+    from watchkeeper.dashboard.launch import command  # noqa: PLC0415
+
+    settings, _ = _settings(config)
+    key_file = settings.auth.api_key_file or None
+    argv, environment = command(url or settings.base_url, host, port, key_file=key_file)
+    typer.echo(f"The dashboard of {url or settings.base_url}: http://{host}:{port}")
+    os.execve(argv[0], argv, environment)  # noqa: S606
+
+
+@cli.command()
+def demo(
+    check: Annotated[bool, typer.Option("--check", help="No browser, no terminal: end by itself, print JSON.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the server; 0 takes a free one.")] = 0,
+    dashboard_port: Annotated[int, typer.Option(help="Port of the dashboard; 0 takes a free one.")] = 0,
+) -> None:
+    """Replay a year of real flights with one quiet fault, in a temporary folder."""
+    from watchkeeper.app.demo.run import run  # noqa: PLC0415
+
+    raise typer.Exit(0 if run(check=check, port=port, dashboard_port=dashboard_port) else CHECK_FAILED)
+
+
+@cli.command()
+def apply(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of declared files. Default: control.declared_dir.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data.", show_default=False)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate a folder of declared files, all of them, and put them in force."""
+    from watchkeeper.app.declaring import apply_folder  # noqa: PLC0415
+
+    settings, _ = _settings(config, {"server.data_dir": str(data_dir) if data_dir else None})
+    report = apply_folder(settings, folder)
+    lines = [f"{word}: {name}" for word, names in report.items() for name in names]
+    _print(report, as_json, lambda: lines or ["nothing is declared in that folder"])
+
+
+@cli.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="Parquet, CSV or NDJSON file of predictions, one a row.")],
+    service: Annotated[str, typer.Option(help="Service that the rows belong to.")],
+    model: Annotated[str, typer.Option(help="Model that the rows belong to.")] = "default",
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a file of logs to the server; the same file again adds nothing."""
+    from watchkeeper.app.importing import import_rows  # noqa: PLC0415
+    from watchkeeper.app.remote import Remote  # noqa: PLC0415
+
+    settings, _ = _settings(config)
+    report = import_rows(file, service, model, Remote(url or settings.base_url, settings.auth.api_key_file))
+    _print(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
+
+
+@cli.command()
+def backtest(
+    file: Annotated[Path, typer.Argument(help="Parquet file in the columns of docs/backtest.md.")],
+    out: Annotated[Path, typer.Option(help="Where the findings go, as JSON.")],
+    reference_days: Annotated[int, typer.Option(min=1, help="Days at the start to compare with.")] = 28,
+) -> None:
+    """Replay a file day by day, no look-ahead: what would we have been told, and when?"""
+    from watchkeeper.analyzers.backtest import backtest as replay  # noqa: PLC0415
+
+    report = replay(file, reference_days)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+@cli.command()
+def doctor(config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Check ports, clock, write access, versions and events; say what to do next."""
+    from watchkeeper.app.doctor import examine  # noqa: PLC0415
+
+    settings, _ = _settings(config)
+    checks = examine(settings, url or settings.base_url)
+    signs = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+    rows = [{"name": c.name, "state": c.state, "found": c.found, "next": c.next} for c in checks]
+    lines = [f"{signs[c.state]}  {c.name}: {c.found}" + (f"\n      next: {c.next}" if c.next else "") for c in checks]
+    _print(rows, as_json, lambda: lines)
+    if any(c.state == "fail" for c in checks):
+        raise typer.Exit(CHECK_FAILED)
+
+
+@cli.command("config")
+def show_config(
+    config: ConfigOption = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say where each value came from.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every setting with its value."""
+    _, explained = _settings(config)
+    rows = [{"name": e.name, "value": e.value, "source": e.source} for e in explained]
+    width = max(len(e.name) for e in explained)
+    lines = [f"{e.name:<{width}}  {e.value!r}" + (f"  ({e.source})" if explain else "") for e in explained]
+    _print(rows, as_json, lambda: lines)
+
+
+def _settings(
+    config: Path | None, options: Mapping[str, object] | None = None
+) -> tuple[settings_file.Settings, list[settings_file.Explained]]:
+    return settings_file.load(config, os.environ, options)
+
+
+def _print(value: object, as_json: bool, lines: Callable[[], list[str]]) -> None:
+    if as_json:
+        typer.echo(json.dumps(value, indent=1, default=str))
+    else:
+        for line in lines():
+            typer.echo(line)
+
+
+def main() -> NoReturn:
+    """Run the command line; a known error is one sentence and an exit code, never a traceback."""
+    try:
+        cli()
+    except WatchkeeperError as error:
+        typer.echo(f"watchkeeper: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)

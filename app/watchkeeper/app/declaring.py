@@ -1,0 +1,45 @@
+"""Puts a folder of declared files in force, for the command line and at the start of the server."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+from watchkeeper.alerts.routing import check_receivers
+from watchkeeper.schemas.errors import SettingsError
+from watchkeeper.schemas.settings import Settings
+from watchkeeper.store.clock import wall
+from watchkeeper.store.control.apply import apply
+from watchkeeper.store.control.connection import Control, open_control
+
+
+def apply_folder(settings: Settings, folder: Path | None) -> dict[str, list[str]]:
+    """Apply the given folder, or the one of the settings; say what changed, by what happened to it."""
+    chosen = folder or (Path(settings.control.declared_dir) if settings.control.declared_dir else None)
+    if chosen is None:
+        raise SettingsError("which folder? Name it, or set control.declared_dir")
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    control = open_control(settings.control_url)
+    try:
+        return apply_to(control, chosen)
+    finally:
+        control.close()
+
+
+def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:
+    """Apply a folder to open control data, as the user who runs this."""
+    report = apply(folder, control, wall(), _actor(), [check_receivers])
+    return {
+        "added": list(report.added),
+        "changed": list(report.changed),
+        "unchanged": list(report.unchanged),
+        "removed": list(report.removed),
+        "warning": list(report.warnings),
+    }
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"

@@ -1,0 +1,112 @@
+"""Reads a file of logs and sends it as predictions and outcomes, in batches that may be repeated without harm."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import polars as pl
+
+from watchkeeper.app.remote import Remote
+from watchkeeper.schemas.errors import InputError
+from watchkeeper.schemas.events import Prediction
+
+BATCH = 2_000
+ALIASES = {"timestamp": "ts", "time": "ts", "outcome_ts": "known_at", "label": "outcome", "segment": "segments"}
+"""Column names that logs use for what we call otherwise."""
+_TOKENS = {"tokens_in": "input", "tokens_input": "input", "tokens_out": "output", "tokens_output": "output"}
+_OWN = frozenset(Prediction.__struct_encode_fields__) - {"features", "extra", "tokens", "checks", "fallback"}
+
+
+def import_rows(file: Path, service: str, model: str, remote: Remote) -> dict[str, int]:
+    """Send every row; give how many were accepted and rejected. Unknown columns become features.
+
+    A row without an id gets one from the file's name and its place, so that a second run adds nothing.
+    """
+    counts = {"rows": 0, "accepted": 0, "rejected": 0, "outcomes": 0}
+    for number, (predictions, outcomes) in enumerate(_batches(read(file), file.name, service, model)):
+        key = f"import/{file.name}/{service}/{model}/{number}"
+        counts["rows"] += len(predictions)
+        reply = remote.send("predictions", _lines(predictions), _keyed(key, predictions))
+        counts["accepted"] += reply["accepted"]
+        counts["rejected"] += reply["rejected"]
+        if outcomes:
+            counts["outcomes"] += remote.send("outcomes", _lines(outcomes), _keyed(key, outcomes))["accepted"]
+    return counts
+
+
+def read(file: Path) -> pl.DataFrame:
+    """Read a Parquet, CSV or NDJSON file."""
+    readers = {".parquet": pl.read_parquet, ".csv": _csv, ".ndjson": pl.read_ndjson, ".jsonl": pl.read_ndjson}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise InputError(f"{file}: cannot tell the format from {file.suffix!r}; known: {', '.join(readers)}")
+    try:
+        frame = reader(file)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{file} cannot be read as {file.suffix[1:]}: {str(error).splitlines()[0]}") from None
+    return frame.rename({name: ALIASES[name] for name in frame.columns if name in ALIASES})
+
+
+def _csv(file: Path) -> pl.DataFrame:
+    return pl.read_csv(file, try_parse_dates=True, infer_schema_length=10_000)
+
+
+def _batches(
+    frame: pl.DataFrame, name: str, service: str, model: str
+) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    row = 0
+    for part in frame.iter_slices(BATCH):
+        predictions: list[dict[str, Any]] = []
+        outcomes: list[dict[str, Any]] = []
+        for values in part.iter_rows(named=True):
+            prediction = _prediction(values, f"{name}-{row}", service, model)
+            predictions.append(prediction)
+            if values.get("outcome") is not None:
+                outcomes.append(_outcome(values, prediction))
+            row += 1
+        yield predictions, outcomes
+
+
+def _prediction(values: dict[str, Any], fallback_id: str, service: str, model: str) -> dict[str, Any]:
+    event: dict[str, Any] = {"id": fallback_id, "service": service, "model": model}
+    features: dict[str, Any] = {}
+    tokens: dict[str, int] = {}
+    for column, value in values.items():
+        if value is None or column in ("outcome", "known_at"):
+            continue
+        if column == "segments":
+            event["segments"] = cast("object", value) if isinstance(value, dict) else {"segment": str(value)}
+        elif column in _TOKENS:
+            tokens[_TOKENS[column]] = int(value)
+        elif column == "ok":
+            event["status"] = "ok" if value else "error"
+        elif column in _OWN:
+            event[column] = str(value) if column == "id" else value
+        else:
+            features[column] = value
+    return event | ({"features": features} if features else {}) | ({"tokens": tokens} if tokens else {})
+
+
+def _outcome(values: dict[str, Any], prediction: dict[str, Any]) -> dict[str, Any]:
+    known_at = {"known_at": values["known_at"]} if values.get("known_at") is not None else {}
+    return {
+        "prediction_id": prediction["id"],
+        "prediction_ts": prediction.get("ts"),
+        "service": prediction["service"],
+        "value": values["outcome"],
+    } | known_at
+
+
+def _lines(events: list[dict[str, Any]]) -> bytes:
+    return b"\n".join(map(msgspec.json.encode, events))
+
+
+def _keyed(key: str, events: list[dict[str, Any]]) -> str:
+    """Tell a changed file from the same one sent again: the key says what the batch holds."""
+    return f"{key}/{hashlib.sha256(_lines(events)).hexdigest()[:16]}"

@@ -1,0 +1,86 @@
+"""The server's own Prometheus metrics, read from the stores at each scrape: nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from watchkeeper.app.status import StatusReader
+from watchkeeper.collector.pollers.gpu import TargetState
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCounts:
+    """What waits and what was decided, from the control data."""
+
+    incidents: dict[tuple[str, str], int]
+    outbox: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCollector:
+    """One custom collector: a handful of queries a scrape."""
+
+    status: StatusReader
+    alerts: Callable[[], AlertCounts]
+    targets: Sequence[TargetState]
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every metric family."""
+        status = self.status.read()
+        events = CounterMetricFamily("watchkeeper_events", "Events by what became of them", labels=["fate"])
+        for fate, count in (
+            ("accepted", status.accepted),
+            ("loaded", status.loaded),
+            ("rejected", status.rejected),
+            ("duplicate", status.duplicates),
+            ("dropped_by_client", status.dropped_by_clients),
+        ):
+            events.add_metric([fate], count)
+        yield events
+        yield GaugeMetricFamily("watchkeeper_inbox_events", "Events kept but not loaded yet", value=status.waiting)
+        yield GaugeMetricFamily(
+            "watchkeeper_loader_lag_seconds", "Age of the oldest event that is not loaded", value=status.lag_seconds
+        )
+        yield GaugeMetricFamily(
+            "watchkeeper_outcomes_pending", "Outcomes without a prediction", value=status.pending_outcomes
+        )
+        last = GaugeMetricFamily(
+            "watchkeeper_telemetry_last_event_timestamp_seconds", "Newest event of a service", labels=["service"]
+        )
+        for service, state in status.services.items():
+            if state.last_ts is not None:
+                last.add_metric([service], state.last_ts.timestamp())
+        yield last
+        yield from self._alerts()
+        yield from self._gpus()
+
+    def _alerts(self) -> Iterator[Metric]:
+        counts = self.alerts()
+        incidents = GaugeMetricFamily("watchkeeper_alerts", "Incidents now", labels=["state", "severity"])
+        for (state, severity), count in counts.incidents.items():
+            incidents.add_metric([state, severity], count)
+        yield incidents
+        outbox = GaugeMetricFamily("watchkeeper_outbox_messages", "Messages by state", labels=["state"])
+        for state, count in counts.outbox.items():
+            outbox.add_metric([state], count)
+        yield outbox
+
+    def _gpus(self) -> Iterator[Metric]:
+        scrapes = CounterMetricFamily("watchkeeper_gpu_scrapes", "Scrapes of GPU endpoints", labels=["url", "result"])
+        for target in self.targets:
+            scrapes.add_metric([target.url, "ok"], target.scrapes)
+            scrapes.add_metric([target.url, "failed"], target.failures)
+        yield scrapes
+
+
+def text(collector: ServerCollector) -> bytes:
+    """Render all metrics."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return generate_latest(registry)

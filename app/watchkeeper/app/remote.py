@@ -1,0 +1,56 @@
+"""Talks to a running server, as the command line does."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from typing import Any, cast
+
+import httpx
+
+from watchkeeper.app.access import client_key
+from watchkeeper.schemas.errors import InputError, NotAllowed, Unavailable
+
+TIMEOUT_SECONDS = 30.0
+
+
+class Remote:
+    """One server by its address; every failure becomes one sentence that says what to do."""
+
+    def __init__(self, url: str, key_file: str = "") -> None:
+        self.url = url.rstrip("/")
+        key = client_key(key_file)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Read JSON."""
+        return self._json(self._request("GET", path, params=dict(parameters or {})))
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Send JSON, read JSON."""
+        return self._json(self._request("POST", path, json=body))
+
+    def send(self, kind: str, ndjson: bytes, key: str) -> dict[str, Any]:
+        """Send events; the same key again changes nothing."""
+        headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip", "Idempotency-Key": key}
+        body = gzip.compress(ndjson, compresslevel=1, mtime=0)
+        return self._json(self._request("POST", f"/v1/{kind}", content=body, headers=headers))
+
+    def _request(self, method: str, path: str, **what: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **what)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"no server answers at {self.url} ({error or type(error).__name__}): start one with `watchkeeper serve`"
+            ) from None
+
+    def _json(self, response: httpx.Response) -> dict[str, Any]:
+        if response.status_code < 400:
+            return cast("dict[str, Any]", response.json())
+        reason = f"{self.url} answered {response.status_code}: {response.text[:500]}"
+        if response.status_code in (401, 403):
+            raise NotAllowed(f"{reason}. Set auth.api_key_file or WATCHKEEPER_API_KEY")
+        if response.status_code in (429, 503):
+            raise Unavailable(f"{reason}. Try again in a moment")
+        raise InputError(reason)

@@ -1,0 +1,210 @@
+"""Opens the stores and starts the rooms in order; stops them in the reverse order."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.sender import Sender, SenderLoop
+from watchkeeper.analyzers.clockwork import Clockwork
+from watchkeeper.analyzers.evaluation import Evaluation, Reading
+from watchkeeper.analyzers.registry import discover
+from watchkeeper.analyzers.schedule import Schedule
+from watchkeeper.app.declaring import apply_to
+from watchkeeper.app.metrics import AlertCounts
+from watchkeeper.collector.inbox import Inbox
+from watchkeeper.collector.loader import InboxLoader
+from watchkeeper.collector.pollers.gpu import GpuPoller
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import Finding, Window
+from watchkeeper.schemas.settings import Settings
+from watchkeeper.store.clock import Clock, EventClock, stored, wall
+from watchkeeper.store.control import declared, incidents, outbox, watermarks
+from watchkeeper.store.control import findings as stored_findings
+from watchkeeper.store.control.connection import Control, open_control
+from watchkeeper.store.control.records import Phase
+from watchkeeper.store.facts import readings, references
+from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.facts.load import Loader
+from watchkeeper.store.facts.reader import FactReader
+
+log = logging.getLogger("watchkeeper.server")
+OPEN = (Phase.PENDING, Phase.FIRING)
+CHANGE_LOOKBACK = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The three stores of one data directory."""
+
+    inbox: Inbox
+    facts: FactStore
+    control: Control
+
+
+def open_stores(settings: Settings) -> Stores:
+    """Open (or make) the stores; another server on the same folder is refused by the facts' lock."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    limits = settings.ingest
+    facts = FactStore(settings.data_dir / "facts.duckdb")
+    control = open_control(settings.control_url)
+    inbox = Inbox(
+        settings.data_dir / "inbox.db",
+        queue_bytes=limits.queue_bytes,
+        queue_requests=limits.queue_requests,
+        backlog_bytes=limits.backlog_bytes,
+    )
+    return Stores(inbox, facts, control)
+
+
+class Rooms:
+    """Everything that runs in the server's process besides HTTP."""
+
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        self.settings = settings
+        self.stores = stores
+        self.reader = FactReader(stores.facts)
+        self._event_clock = EventClock() if settings.server.clock == "events" else None
+        self.clock: Clock = self._event_clock or wall
+        self.links = Links(settings.server.dashboard_url)
+        self.loader = InboxLoader(
+            stores.inbox,
+            Loader(stores.facts, self.clock),
+            max_rows=settings.loader.max_rows,
+            max_age=settings.loader.max_age_seconds,
+            loaded=self._loaded,
+        )
+        self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
+        self._sender = SenderLoop(Sender(stores.control), wall)
+        self._schedule: Schedule | None = None
+        self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
+
+    def start(self) -> None:
+        """Apply the declared folder, load what an earlier run left, then start every thread."""
+        if self.settings.control.declared_dir:
+            apply_to(self.stores.control, Path(self.settings.control.declared_dir))
+        self.loader.load_pending()
+        self._remember_time()
+        self.loader.start()
+        self.poller.start()
+        self._sender.start()
+        self._clockwork.start()
+
+    def stop(self) -> None:
+        """Take nothing new, finish what is at hand, close the stores."""
+        self._clockwork.stop()
+        self.poller.stop()
+        self._sender.stop()
+        self.stores.inbox.close()
+        self.loader.stop()
+        self.stores.control.close()
+        self.stores.facts.close()
+
+    def declarations(self) -> Declarations:
+        """Give what is in force."""
+        with self.stores.control.snapshot() as tx:
+            return declared.current(tx)
+
+    def not_ready(self) -> str | None:
+        """Say why events are not taken, or None."""
+        return None if self.loader.alive else "the loader has stopped: see the log, then restart the server"
+
+    def alert_counts(self) -> AlertCounts:
+        """Count incidents and messages for the metrics."""
+        with self.stores.control.snapshot() as tx:
+            listed = incidents.listed(tx, states=OPEN, limit=None)
+            backlog = outbox.backlog(tx)
+        states = Counter((incident.phase.value, incident.severity.value) for incident in listed)
+        return AlertCounts(dict(states), {"waiting": backlog.waiting, "dead": backlog.dead})
+
+    def _loaded(self, newest: datetime) -> None:
+        if self._event_clock is not None:
+            self._event_clock.advance(newest)
+
+    def _remember_time(self) -> None:
+        """Let an event clock go on where the stored events end."""
+        rows = self.stores.facts.read("SELECT max(ts) AS newest FROM predictions")
+        newest = rows["newest"].item()
+        if self._event_clock is not None and isinstance(newest, datetime):
+            self._event_clock.advance(newest.replace(tzinfo=wall().tzinfo))
+
+    def _tick(self) -> None:
+        if self._schedule is None:
+            self._schedule = self._make_schedule()
+        self._schedule.run_due()
+
+    def _make_schedule(self) -> Schedule:
+        with self.stores.control.snapshot() as tx:
+            marks = {analyzer: at for (analyzer, subject), at in watermarks.every(tx).items() if not subject}
+            members = [m for incident in incidents.listed(tx, states=OPEN, limit=None) for m in incident.members]
+            known = stored_findings.get(tx, [member.last_key for member in members if member.active])
+        return Schedule(
+            discover(),
+            self.reader,
+            self.declarations,
+            self.clock,
+            self._sink,
+            marks,
+            maintain=self._maintain,
+            min_every=timedelta(seconds=self.settings.schedule.min_every_seconds),
+            open_findings=known.values(),
+        )
+
+    def _maintain(self, as_of: datetime) -> None:
+        reference = self.settings.reference
+        for service, model in references.make_due(self.stores.facts, as_of, reference.days, reference.min_rows):
+            log.info("kept the first %d days of %s / %s as its reference", reference.days, service, model)
+
+    def _sink(self, evaluations: Sequence[Evaluation], marks: Mapping[str, datetime]) -> None:
+        """Store one time's evaluations: readings among the facts, then all that is decided in one transaction."""
+        readings.write(self.stores.facts, reading_frame([r for e in evaluations for r in e.readings]))
+        found: list[Finding] = [finding for evaluation in evaluations for finding in evaluation.findings]
+        changes = record(
+            self.stores.control,
+            found,
+            self.declarations(),
+            max(marks.values()),
+            self.links,
+            watermarks=marks,
+            last_change=self._last_change,
+        )
+        if any(change.receivers for change in changes):
+            self._sender.wake()
+
+    def _last_change(self, service: str, model: str, before: datetime) -> str | None:
+        rows = self.reader.changes(service, Window(before - CHANGE_LOOKBACK, before))
+        rows = rows.filter(pl.col("model").is_null() | (pl.col("model") == model))
+        if rows.height == 0:
+            return None
+        last = rows.row(-1, named=True)
+        return f"{last['kind']} “{last['title']}” on {last['ts']:%d %b %H:%M} UTC (a candidate, not a proof)"
+
+
+def reading_frame(rows: Sequence[Reading]) -> pl.DataFrame:
+    """Give readings as the columns that the store keeps."""
+    names = (
+        "analyzer",
+        "metric",
+        "service",
+        "model",
+        "subject",
+        "value",
+        "lower",
+        "upper",
+        "n",
+        "maturity",
+        "reference",
+    )
+    columns: dict[str, list[object]] = {name: [getattr(row, name) for row in rows] for name in names}
+    columns["window_start"] = [stored(row.window.start) for row in rows]
+    columns["window_end"] = [stored(row.window.end) for row in rows]
+    columns["as_of"] = [stored(row.as_of) for row in rows]
+    return pl.DataFrame(columns, schema_overrides={n: t for n, t in readings.READING_COLUMNS.items() if n in columns})

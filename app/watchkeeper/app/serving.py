@@ -1,0 +1,85 @@
+"""``watchkeeper serve``: one process, one port, nothing else to start."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncGenerator
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from watchkeeper.alerts.api import incident_routes
+from watchkeeper.app import __version__
+from watchkeeper.app.access import KeyRequired, server_key
+from watchkeeper.app.api import ReadRoutes
+from watchkeeper.app.metrics import ServerCollector
+from watchkeeper.app.rooms import Rooms, open_stores
+from watchkeeper.app.status import StatusReader
+from watchkeeper.collector.routes import IngestRoutes, refusal
+from watchkeeper.schemas.errors import NotFound, SettingsError, WatchkeeperError
+from watchkeeper.schemas.settings import Settings
+
+log = logging.getLogger("watchkeeper.server")
+DRAIN_SECONDS = 10
+
+
+def create_app(rooms: Rooms, key: str | None) -> FastAPI:
+    """Wire the routes of every room over their stores."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        rooms.start()
+        yield
+        rooms.stop()
+
+    stores, settings = rooms.stores, rooms.settings
+    app = FastAPI(title="Watchkeeper", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    status = StatusReader(__version__, stores.inbox, stores.facts, rooms.clock, settings.server.notes_file)
+    collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets)
+    app.include_router(IngestRoutes(stores.inbox, settings.ingest).router())
+    app.include_router(
+        ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router()
+    )
+    app.include_router(incident_routes(stores.control, rooms.clock, rooms.links))
+    app.add_exception_handler(WatchkeeperError, _known)
+    if key is not None:
+        app.add_middleware(KeyRequired, key=key)
+    return app
+
+
+async def _known(_request: Request, error: Exception) -> Response:
+    """Answer an error of ours with its reason."""
+    known = error if isinstance(error, WatchkeeperError) else WatchkeeperError(str(error))
+    response = refusal(known)
+    response.status_code = 404 if isinstance(known, NotFound) else response.status_code
+    return response
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop; then finish what is at hand."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    key = server_key(settings.server.host, settings.auth.api_key_file)
+    config = uvicorn.Config(
+        app=FastAPI(),
+        host=settings.server.host,
+        port=settings.server.port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        lifespan="on",
+    )
+    try:
+        listening = config.bind_socket()
+    except (OSError, SystemExit):
+        raise SettingsError(
+            f"cannot listen on {settings.server.host}:{settings.server.port}: choose another --port, "
+            "or see `watchkeeper doctor`"
+        ) from None
+    host, port = listening.getsockname()[:2]
+    config.app = create_app(Rooms(settings, open_stores(settings)), key)
+    log.info("watchkeeper %s listens on http://%s:%s, data in %s", __version__, host, port, settings.data_dir)
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,118 @@
+"""What became of the events: the numbers of ``/v1/status`` and ``/metrics``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from watchkeeper.collector.inbox import Inbox
+from watchkeeper.store.clock import Clock, utc, wall
+from watchkeeper.store.facts.connection import FactStore
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that every reader of the numbers must know, such as what of a demo is real."""
+
+    title: str
+    lines: list[str]
+
+
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """What came of the events of one service."""
+
+    loaded: int
+    rejected: int
+    duplicates: int
+    clock_skewed: int
+    last_ts: datetime | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Accepted: answered with 200, and so durable. Loaded: in the facts. Lag: how long the oldest waiting one waits."""
+
+    version: str
+    now: datetime
+    accepted: int
+    durable: int
+    loaded: int
+    rejected: int
+    duplicates: int
+    repeated_batches: int
+    waiting: int
+    pending_outcomes: int
+    lag_seconds: float
+    complete_to: datetime | None
+    completeness: float | None
+    sent_by_clients: int
+    dropped_by_clients: int
+    services: dict[str, ServiceStatus]
+    notes: list[Note]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReader:
+    """Gathers the status from the inbox, the facts and the notes."""
+
+    version: str
+    inbox: Inbox
+    facts: FactStore
+    clock: Clock
+    notes_file: str
+
+    def read(self) -> Status:
+        """Give the status now."""
+        inbox = self.inbox.status()
+        services = self._services()
+        pending = int(self.facts.read("SELECT count(*) AS n FROM pending_outcomes")["n"].item())
+        newest = max((s.last_ts for s in services.values() if s.last_ts), default=None)
+        waiting_since = datetime.fromtimestamp(inbox.oldest_us / 1e6, UTC) if inbox.oldest_us else None
+        sent = inbox.accepted + inbox.rejected + inbox.dropped_by_clients
+        return Status(
+            version=self.version,
+            now=self.clock(),
+            accepted=inbox.accepted,
+            durable=inbox.accepted,
+            loaded=sum(s.loaded for s in services.values()),
+            rejected=inbox.rejected,
+            duplicates=sum(s.duplicates for s in services.values()),
+            repeated_batches=inbox.repeated_batches,
+            waiting=inbox.backlog_rows,
+            pending_outcomes=pending,
+            lag_seconds=max(0.0, (wall() - waiting_since).total_seconds()) if waiting_since else 0.0,
+            complete_to=min(newest, waiting_since) if newest and waiting_since else newest,
+            completeness=1 - (inbox.rejected + inbox.dropped_by_clients) / sent if sent else None,
+            sent_by_clients=inbox.sent_by_clients,
+            dropped_by_clients=inbox.dropped_by_clients,
+            services=services,
+            notes=self._notes(),
+        )
+
+    def _services(self) -> dict[str, ServiceStatus]:
+        rows = self.facts.read(
+            """SELECT coalesce(service, '') AS service, sum(loaded)::BIGINT AS loaded,
+                      sum(rejected)::BIGINT AS rejected, sum(duplicates)::BIGINT AS duplicates,
+                      coalesce(sum(clock_skewed), 0)::BIGINT AS clock_skewed,
+                      max(last_ts) FILTER (kind = 'predictions') AS last_ts
+               FROM ingest GROUP BY ALL ORDER BY ALL"""
+        )
+        return {
+            row["service"]: ServiceStatus(
+                row["loaded"],
+                row["rejected"],
+                row["duplicates"],
+                row["clock_skewed"],
+                utc(row["last_ts"]) if row["last_ts"] else None,
+            )
+            for row in rows.iter_rows(named=True)
+        }
+
+    def _notes(self) -> list[Note]:
+        if not self.notes_file:
+            return []
+        try:
+            return msgspec.json.decode(Path(self.notes_file).read_bytes(), type=list[Note])
+        except (OSError, msgspec.DecodeError) as error:
+            return [Note("The notes cannot be read", [f"{self.notes_file}: {error}"])]

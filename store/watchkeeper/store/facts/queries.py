@@ -1,0 +1,198 @@
+"""Named queries: what may be asked over HTTP, by name and parameters, never as SQL.
+
+Each reads rollups, so that its cost does not grow with traffic. Quantiles of latency come from logarithmic buckets
+and are at most 1 % off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from watchkeeper.schemas.errors import InputError, NotFound
+from watchkeeper.schemas.findings import Window
+from watchkeeper.store.clock import stored
+from watchkeeper.store.facts.reader import FactReader, step_sql
+from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
+
+MAX_BUCKETS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The parameters of one query; those that a query does not use are ignored."""
+
+    window: Window
+    service: str | None = None
+    model: str | None = None
+    step: timedelta = timedelta(days=1)
+    dim: str = ""
+    feature: str | None = None
+    metric: str | None = None
+    analyzer: str | None = None
+    subject: str | None = None
+
+    def one_model(self) -> tuple[str, str]:
+        """Give service and model of a query that is about one."""
+        if self.service is None or self.model is None:
+            raise InputError("this query is about one model: give service and model")
+        return self.service, self.model
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """A question, the parameters that shape its answer, and how it is answered."""
+
+    question: str
+    parameters: tuple[str, ...]
+    run: Callable[[FactReader, Ask], pl.DataFrame]
+
+
+def answer(reader: FactReader, name: str, ask: Ask) -> pl.DataFrame:
+    """Answer a query by name."""
+    query = QUERIES.get(name)
+    if query is None:
+        raise NotFound(f"there is no query {name!r}; known: {', '.join(sorted(QUERIES))}")
+    if "step" in query.parameters and ask.window.length / ask.step > MAX_BUCKETS:
+        raise InputError(f"that is over {MAX_BUCKETS} steps: give a longer step or a shorter window")
+    return query.run(reader, ask)
+
+
+def _latency_quantiles(reader: FactReader, ask: Ask, step: timedelta | None) -> pl.DataFrame:
+    bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
+    keys = ("bucket, " if step else "") + "service, model"
+    table = "latency_minute" if step is not None and step < timedelta(hours=1) else "latency_hour"
+    quantiles = ", ".join(
+        f"2 * pow({GAMMA!r}, min(log_bucket) FILTER (below >= {q} * total)) / {GAMMA + 1!r} "
+        f"AS latency_p{q * 100:.0f}_ms"
+        for q in (0.5, 0.95, 0.99)
+    )
+    where, parameters = _where(ask)
+    return reader.facts.read(
+        f"""WITH counted AS (
+              SELECT {bucket}service, model, greatest(log_bucket, {ZERO_BUCKET}) AS log_bucket, sum(n) AS n
+              FROM {table} WHERE {where} GROUP BY ALL),
+            summed AS (
+              SELECT *, sum(n) OVER (PARTITION BY {keys} ORDER BY log_bucket) AS below,
+                     sum(n) OVER (PARTITION BY {keys}) AS total FROM counted)
+            SELECT {keys}, {quantiles} FROM summed GROUP BY {keys}""",
+        parameters,
+    )
+
+
+def _where(ask: Ask, column: str = "bucket") -> tuple[str, dict[str, object]]:
+    where = [f"{column} >= $start_ts", f"{column} < $end_ts"]
+    parameters: dict[str, object] = {"start_ts": stored(ask.window.start), "end_ts": stored(ask.window.end)}
+    for name in ("service", "model", "metric", "analyzer", "subject"):
+        value = getattr(ask, name)
+        if value is not None and (name in ("service", "model") or column == "as_of"):
+            where.append(f"{name} = ${name}")
+            parameters[name] = value
+    return " AND ".join(where), parameters
+
+
+def _overview(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    traffic = reader.traffic(ask.window, service=ask.service, model=ask.model)
+    seen = reader.facts.read(
+        """SELECT service, model, max_by(model_version, bucket) AS model_version, min(bucket) AS first_ts,
+                  max(bucket) + INTERVAL 1 HOUR AS last_ts
+           FROM traffic_hour WHERE dim = '' AND bucket < $end_ts GROUP BY service, model""",
+        {"end_ts": stored(ask.window.end)},
+    )
+    if ask.service is not None:
+        seen = seen.filter(service=ask.service)
+    sums = pl.col(
+        "requests", "errors", "late", "check_failures", "attempts", "retried", "tokens_input", "tokens_output"
+    ).sum()
+    by_model = traffic.group_by("service", "model").agg(sums, pl.col("provider").drop_nulls().last(), _cost())
+    keys = ["service", "model"]
+    quantiles = _latency_quantiles(reader, ask, None)
+    return seen.join(by_model, on=keys, how="left").join(quantiles, on=keys, how="left").sort(keys)
+
+
+def _cost() -> pl.Expr:
+    return pl.when(pl.col("cost_n").sum() > 0).then(pl.col("cost").sum()).alias("cost")
+
+
+def _traffic(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    keys = ["bucket", "service", "model", "value"]
+    sums = pl.col(
+        "requests",
+        "errors",
+        "late",
+        "check_failures",
+        "attempts",
+        "retried",
+        "tokens_input",
+        "tokens_cache_read",
+        "tokens_output",
+    ).sum()
+    mean = (pl.col("latency_sum_ms").sum() / pl.col("latency_n").sum()).fill_nan(None).alias("latency_mean_ms")
+    rows = reader.traffic(ask.window, service=ask.service, model=ask.model, step=ask.step, dim=ask.dim)
+    rows = rows.group_by(keys).agg(sums, mean, _cost()).sort(keys)
+    if ask.dim:
+        return rows
+    return rows.join(_latency_quantiles(reader, ask, ask.step), on=["bucket", "service", "model"], how="left")
+
+
+def _segments(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    return (
+        reader.traffic(ask.window, service=ask.service, model=ask.model, dim=ask.dim)
+        .group_by("service", "model", "value")
+        .agg(pl.col("requests", "errors", "late", "check_failures", "attempts", "retried").sum(), _cost())
+        .sort("service", "model", "requests", descending=[False, False, True])
+    )
+
+
+def _quality(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    return reader.quality(*ask.one_model(), ask.window, ask.window.end, step=ask.step, dim=ask.dim)
+
+
+def _readings(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    where, parameters = _where(ask, "as_of")
+    return reader.facts.read(f"SELECT * FROM readings WHERE {where} ORDER BY as_of, metric, subject", parameters)
+
+
+def _histogram(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    rows = reader.histogram(*ask.one_model(), ask.window)
+    return rows if ask.feature is None else rows.filter(feature=ask.feature)
+
+
+def _features(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    return reader.features(*ask.one_model(), ask.window, step=None)
+
+
+def _gpus(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    return reader.gpus(ask.window).select(
+        "uuid",
+        "mig",
+        "host",
+        "gpu",
+        "model_name",
+        "samples",
+        (pl.col("busy_sum") / pl.col("util_samples")).fill_nan(None).alias("busy_share"),
+        (pl.col("idle_held") / pl.col("samples")).alias("idle_held_share"),
+        (pl.col("unknown") / pl.col("samples")).alias("unknown_share"),
+        "memory_used_mean",
+        "power_mean",
+        "last_ts",
+    )
+
+
+_SCOPE = ("start", "end", "service", "model")
+QUERIES: Mapping[str, NamedQuery] = {
+    "overview": NamedQuery("What did each model do in this window?", _SCOPE, _overview),
+    "traffic": NamedQuery("How did requests, errors, latency and tokens go?", (*_SCOPE, "step", "dim"), _traffic),
+    "segments": NamedQuery("Which values of a segment sent what?", (*_SCOPE, "dim"), _segments),
+    "quality": NamedQuery("How often was it right, as far as is known?", (*_SCOPE, "step", "dim"), _quality),
+    "readings": NamedQuery("What did the analyzers compute?", (*_SCOPE, "metric", "analyzer", "subject"), _readings),
+    "histogram": NamedQuery("How do the inputs look against the reference?", (*_SCOPE, "feature"), _histogram),
+    "features": NamedQuery("How clean are the inputs?", _SCOPE, _features),
+    "gpus": NamedQuery("How busy was each GPU?", ("start", "end"), _gpus),
+    "changes": NamedQuery(
+        "What was changed on purpose?", ("start", "end", "service"), lambda r, a: r.changes(a.service, a.window)
+    ),
+}

@@ -1,0 +1,79 @@
+"""The whole story of one decision: what was asked and said, what came true, who looked, what had changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+import msgspec
+import polars as pl
+
+from watchkeeper.schemas.errors import NotFound
+from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.sql import quoted
+
+CHANGES_BEFORE = timedelta(days=14)
+
+
+def story(facts: FactStore, prediction_id: str) -> dict[str, object]:
+    """Tell everything that is known of one prediction; raises NotFound for an id that never came."""
+    rows = _rows(
+        facts.read(
+            "SELECT * EXCLUDE (extra), extra::JSON::VARCHAR AS extra FROM predictions WHERE id = $id LIMIT 1",
+            {"id": prediction_id},
+        )
+    )
+    if not rows:
+        raise NotFound(
+            f"no prediction with id {prediction_id!r} is stored: it was never sent, was rejected, or is still loading"
+        )
+    prediction = rows[0]
+    extra = prediction.pop("extra", None)
+    scope: dict[str, object] = {"id": prediction_id}
+    made_at = cast("Any", prediction["ts"])
+    window = {"service": prediction["service"], "start_ts": made_at - CHANGES_BEFORE, "end_ts": made_at}
+    features, segments = _wide(facts, prediction)
+    return {
+        "prediction": prediction,
+        "features": features,
+        "segments": segments,
+        "extra": msgspec.json.decode(extra) if isinstance(extra, str) else None,
+        "outcomes": _rows(facts.read("SELECT * FROM outcomes WHERE prediction_id = $id ORDER BY known_at", scope)),
+        "matched": _rows(
+            facts.read("SELECT value, correct, known_at, source FROM matched WHERE prediction_id = $id", scope)
+        ),
+        "reviews": _rows(facts.read("SELECT * FROM reviews WHERE prediction_id = $id ORDER BY ts", scope)),
+        "changes_before": _rows(
+            facts.read(
+                """SELECT ts, kind, title, version FROM changes
+                   WHERE service = $service AND ts BETWEEN $start_ts AND $end_ts ORDER BY ts DESC""",
+                window,
+            )
+        ),
+    }
+
+
+def _wide(facts: FactStore, prediction: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """Give the features and the segments of one prediction, from its model's wide table."""
+    columns = facts.read(
+        """SELECT table_name, name, role, column_name FROM feature_columns JOIN feature_tables USING (table_name)
+           WHERE service = $service AND model = $model""",
+        {"service": prediction["service"], "model": prediction["model"]},
+    )
+    if columns.height == 0:
+        return {}, {}
+    listed = ", ".join(quoted(name) for name in columns["column_name"])
+    rows = facts.read(
+        f"SELECT {listed} FROM {columns[0, 'table_name']} WHERE ts = $ts AND id = $id LIMIT 1",
+        {"ts": prediction["ts"], "id": prediction["id"]},
+    )
+    if rows.height == 0:
+        return {}, {}
+    parts: dict[str, dict[str, object]] = {"feature": {}, "segment": {}}
+    for column in columns.iter_rows(named=True):
+        parts[column["role"]][column["name"]] = rows[0, column["column_name"]]
+    return parts["feature"], parts["segment"]
+
+
+def _rows(frame: pl.DataFrame) -> list[dict[str, object]]:
+    return frame.to_dicts()
