@@ -22,7 +22,7 @@ class AlertCounts:
     outbox: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServerCollector:
     """One custom collector: a handful of queries a scrape."""
 

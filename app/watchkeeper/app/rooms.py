@@ -122,8 +122,13 @@ class Rooms:
         with self.stores.control.snapshot() as tx:
             listed = incidents.listed(tx, states=OPEN, limit=None)
             backlog = outbox.backlog(tx)
-        states = Counter((incident.phase.value, incident.severity.value) for incident in listed)
+        states = Counter((i.state.value, i.told_severity.value if i.told_severity else "") for i in listed)
         return AlertCounts(dict(states), {"waiting": backlog.waiting, "dead": backlog.dead})
+
+    def evaluated_to(self) -> datetime | None:
+        """Give the time up to which every analyzer has looked; None before the first round."""
+        marks = self._schedule.watermarks.values() if self._schedule else ()
+        return min(marks, default=None)
 
     def _loaded(self, newest: datetime) -> None:
         if self._event_clock is not None:

@@ -36,7 +36,9 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
 
     stores, settings = rooms.stores, rooms.settings
     app = FastAPI(title="Watchkeeper", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    status = StatusReader(__version__, stores.inbox, stores.facts, rooms.clock, settings.server.notes_file)
+    status = StatusReader(
+        __version__, stores.inbox, stores.facts, rooms.clock, rooms.evaluated_to, settings.server.notes_file
+    )
     collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets)
     app.include_router(IngestRoutes(stores.inbox, settings.ingest).router())
     app.include_router(
@@ -60,8 +62,8 @@ async def _known(_request: Request, error: Exception) -> Response:
 def serve(settings: Settings) -> None:
     """Serve until told to stop; then finish what is at hand."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("alembic", "apscheduler", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     key = server_key(settings.server.host, settings.auth.api_key_file)
     config = uvicorn.Config(
         app=FastAPI(),

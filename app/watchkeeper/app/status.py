@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ class Status(msgspec.Struct, frozen=True):
     pending_outcomes: int
     lag_seconds: float
     complete_to: datetime | None
+    evaluated_to: datetime | None
     completeness: float | None
     sent_by_clients: int
     dropped_by_clients: int
@@ -60,6 +62,7 @@ class StatusReader:
     inbox: Inbox
     facts: FactStore
     clock: Clock
+    evaluated_to: Callable[[], datetime | None]
     notes_file: str
 
     def read(self) -> Status:
@@ -83,6 +86,7 @@ class StatusReader:
             pending_outcomes=pending,
             lag_seconds=max(0.0, (wall() - waiting_since).total_seconds()) if waiting_since else 0.0,
             complete_to=min(newest, waiting_since) if newest and waiting_since else newest,
+            evaluated_to=self.evaluated_to(),
             completeness=1 - (inbox.rejected + inbox.dropped_by_clients) / sent if sent else None,
             sent_by_clients=inbox.sent_by_clients,
             dropped_by_clients=inbox.dropped_by_clients,

@@ -17,9 +17,31 @@ from watchkeeper.store.facts.outcomes import text_and_number
 
 SKEW = timedelta(minutes=5)
 _DIRECT = (
-    "id service model model_version system provider prompt prompt_version config_version environment site score "
-    "confidence confidence_threshold latency_ms ttft_ms status error_class cost currency attempts workflow step tool"
-).split()
+    "id",
+    "service",
+    "model",
+    "model_version",
+    "system",
+    "provider",
+    "prompt",
+    "prompt_version",
+    "config_version",
+    "environment",
+    "site",
+    "score",
+    "confidence",
+    "confidence_threshold",
+    "latency_ms",
+    "ttft_ms",
+    "status",
+    "error_class",
+    "cost",
+    "currency",
+    "attempts",
+    "workflow",
+    "step",
+    "tool",
+)
 _TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 

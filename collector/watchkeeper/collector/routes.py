@@ -80,7 +80,7 @@ class IngestRoutes:
             )
         return router
 
-    def _endpoint(self, kind: str):  # noqa: ANN202  FastAPI reads the signature of what is returned
+    def _endpoint(self, kind: str):
         decoder = EventDecoder(kind)
 
         async def ingest(request: Request) -> Response:
@@ -141,7 +141,10 @@ def client_count(header: str | None) -> ClientCount | None:
     if not header:
         return None
     client, *parts = [part.strip() for part in header.split(";")]
-    numbers = dict(part.partition("=")[::2] for part in parts)
+    numbers: dict[str, str] = {}
+    for part in parts:
+        name, _, number = part.partition("=")
+        numbers[name] = number
     sent, dropped = numbers.get("sent", ""), numbers.get("dropped", "0")
     if not (client and sent.isdecimal() and dropped.isdecimal()):
         return None
