@@ -72,7 +72,7 @@ def compose(
     system = declared.system_of(incident.service)
     impact = max((item.impact for item in shown if item.impact), key=lambda item: item.per_day, default=None)
     cost = _cost(impact, any(value.service == incident.service for value in declared.values))
-    names = subjects(incident.members)
+    names = list(dict.fromkeys([*subjects(about), *subjects(incident.members)]))  # what is new comes first
     url = evidence_url(incident.id)
     lines = [
         title,

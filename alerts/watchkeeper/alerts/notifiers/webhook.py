@@ -110,6 +110,7 @@ def _annotations(alert: Alert, notification: Notification) -> dict[str, str]:
         "summary": alert.summary,
         "description": alert.description,
         "incident": notification.incident_id,
+        "subjects": ", ".join(notification.subjects),
         "message": notification.text,
         **{name: value for name, value in optional.items() if value},
     }

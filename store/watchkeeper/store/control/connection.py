@@ -6,9 +6,10 @@ import sqlite3
 import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
-from sqlalchemy import URL, Connection, CursorResult, Engine, Result, Select, Table, create_engine, event
+import msgspec
+from sqlalchemy import URL, Connection, CursorResult, Engine, Result, RowMapping, Select, Table, create_engine, event
 from sqlalchemy import exc as failures
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -18,6 +19,7 @@ from watchkeeper.schemas.errors import SettingsError, StoreUnavailable
 from watchkeeper.store.control import migrations
 
 Columns = TypeVarTuple("Columns")
+Record = TypeVar("Record")
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one before it gives up."""
@@ -41,7 +43,9 @@ class Transaction:
     def insert_if_absent(self, table: Table[Any], values: Mapping[str, object]) -> bool:
         """Insert a row unless its key is there already; tell whether it was inserted."""
         dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        return self.write(dialect.insert(table).values(**values).on_conflict_do_nothing()) == 1
+        insert = dialect.insert(table).values(**values).on_conflict_do_nothing()
+        # SQLAlchemy adds RETURNING on PostgreSQL and then forgets the count, unless told.
+        return self.write(insert.execution_options(preserve_rowcount=True)) == 1
 
     def serialize(self, name: str) -> None:
         """Let one transaction of that name run at a time, in all processes, until it ends.
@@ -50,6 +54,11 @@ class Transaction:
         """
         if self._connection.dialect.name == "postgresql":
             self._connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (zlib.crc32(name.encode()),))
+
+
+def as_record(kind: type[Record], row: RowMapping) -> Record:
+    """Give a row as the record whose fields are named like the columns; other columns are left out."""
+    return msgspec.convert({str(name): value for name, value in row.items()}, kind)
 
 
 class Control:
@@ -143,11 +152,17 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+_OUR_FAULT = (failures.IntegrityError, failures.ProgrammingError, failures.DataError, failures.NotSupportedError)
+"""What a wrong statement raises; everything else comes from the file, the disk or the server."""
+
+
 @contextmanager
 def _told_plainly(engine: Engine) -> Generator[None]:
     try:
         yield
-    except (failures.OperationalError, failures.InterfaceError, failures.TimeoutError) as error:
+    except _OUR_FAULT:
+        raise
+    except (failures.DBAPIError, failures.TimeoutError) as error:
         reason = getattr(error, "orig", None) or error
         where = engine.url.render_as_string(hide_password=True)
         raise StoreUnavailable(

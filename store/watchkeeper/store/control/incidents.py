@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from sqlalchemy import Select, delete, insert, select, update
 
 from watchkeeper.schemas.errors import NotFound
-from watchkeeper.store.control.connection import Transaction
+from watchkeeper.store.control.connection import Transaction, as_record
 from watchkeeper.store.control.records import Incident, IncidentEvent, Member, Phase, incident_fingerprint
 from watchkeeper.store.control.tables import event, incident, member
 
@@ -73,11 +72,11 @@ def timeline(tx: Transaction, incident_id: str) -> list[IncidentEvent]:
 
 
 def _with_members(tx: Transaction, query: Select[*tuple[Any, ...]]) -> list[Incident]:
-    incidents = [msgspec.convert(dict(row), Incident) for row in tx.rows(query).mappings()]
+    incidents = [as_record(Incident, row) for row in tx.rows(query).mappings()]
     members: dict[str, list[Member]] = {}
     chosen = select(member).where(member.c.incident_id.in_([found.id for found in incidents]))
     for row in tx.rows(chosen.order_by(member.c.incident_id, member.c.position)).mappings():
-        members.setdefault(row["incident_id"], []).append(msgspec.convert(dict(row), Member))
+        members.setdefault(row["incident_id"], []).append(as_record(Member, row))
     return [replace(found, members=tuple(members.get(found.id, ()))) for found in incidents]
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import msgspec
 from sqlalchemy import and_, exists, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from watchkeeper.store.control.connection import Transaction
+from watchkeeper.store.control.connection import Transaction, as_record
 from watchkeeper.store.control.records import Attempt, Backlog, Message, Sending
 from watchkeeper.store.control.tables import delivery
 from watchkeeper.store.control.tables import outbox as table
@@ -107,7 +106,7 @@ def _read(tx: Transaction, which: ColumnElement[bool]) -> list[Message]:
     attempts: dict[int, list[Attempt]] = {}
     chosen = select(delivery).where(delivery.c.outbox_id.in_([row["id"] for row in rows])).order_by(delivery.c.id)
     for row in tx.rows(chosen).mappings():
-        attempts.setdefault(row["outbox_id"], []).append(msgspec.convert(dict(row), Attempt))
+        attempts.setdefault(row["outbox_id"], []).append(as_record(Attempt, row))
     return [
         Message(
             key=row["key"],

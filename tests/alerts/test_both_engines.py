@@ -1,0 +1,207 @@
+"""The same behaviour on SQLite and on PostgreSQL, whose server stands in another time zone on purpose."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta, timezone
+from itertools import count
+from pathlib import Path
+
+import pytest
+from alerts.postgres import private_cluster
+from alerts.samples import LINKS, NOTHING_DECLARED, START, day, finding, sqlite_control
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from watchkeeper.alerts.feedback import acknowledge, give_feedback, quality
+from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.sender import Sender
+from watchkeeper.schemas.events import Feedback
+from watchkeeper.schemas.findings import DataState, Evidence, Impact, Json, Severity
+from watchkeeper.store.control import audit, declared, findings, incidents, outbox, watermarks
+from watchkeeper.store.control.apply import apply
+from watchkeeper.store.control.connection import Control, open_control
+from watchkeeper.store.control.records import AuditEntry, Backlog, Phase, Sending
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    with private_cluster() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.debian)])
+def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Control]:
+    if request.param == "sqlite":
+        opened = sqlite_control(tmp_path)
+    else:
+        psycopg = pytest.importorskip("psycopg")
+        cluster: str = request.getfixturevalue("cluster")
+        name = f"control_{next(_numbers)}"
+        with psycopg.connect(cluster.format(name="postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        opened = open_control(cluster.format(name=name))
+    yield opened
+    opened.close()
+
+
+RICH = replace(
+    finding(
+        "segment:UA\x00'\";--",
+        severity=Severity.PAGE,
+        second=("日本", "😀"),
+        impact=Impact(0.1 + 0.2, "EUR", "basis"),
+        effect=-math.inf,
+        data_state=DataState.PARTIAL,
+        since=day(-3),
+        maturity=1 / 3,
+        model_version="v\u202e1",
+    ),
+    interval=(5e-324, math.inf),
+    evidence=Evidence(
+        "KS",
+        2**40,
+        1e-300,
+        "A",
+        {"a": [1, 2.5, -0.0, math.inf, None, True], "b": {"c": 0.1 + 0.2, "big": 2**60}, "$float": "no"},
+    ),
+)
+
+
+def test_a_finding_comes_back_bit_for_bit(control: Control) -> None:
+    plain = finding("plain")
+    with control.transaction() as tx:
+        assert findings.insert(tx, [RICH, plain, RICH]) == [RICH, plain]
+        assert findings.insert(tx, [plain]) == []
+    with control.snapshot() as tx:
+        found = findings.get(tx, [RICH.key, plain.key, "missing"])
+        without = findings.get(tx, [RICH.key], snapshots=False)[RICH.key]
+        listed = findings.recent(tx)
+    assert found == {RICH.key: RICH, plain.key: plain}
+    assert repr(found[RICH.key]) == repr(RICH)
+    assert found[RICH.key].as_of.tzname() == "UTC"
+    assert without == replace(RICH, evidence=replace(RICH.evidence, snapshot={}))
+    assert [one.key for one in listed] == sorted([RICH.key, plain.key])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text(max_size=8), JSON, max_size=5), st.integers(1, 10**6))
+def test_any_snapshot_comes_back(control: Control, snapshot: dict[str, Json], number: int) -> None:
+    one = finding(f"subject {number}", at=START + timedelta(microseconds=next(_numbers)))
+    one = replace(one, evidence=replace(one.evidence, snapshot=snapshot))
+    with control.transaction() as tx:
+        findings.insert(tx, [one])
+    with control.snapshot() as tx:
+        assert repr(findings.get(tx, [one.key])[one.key].evidence.snapshot) == repr(snapshot)
+
+
+def test_times_are_the_same_moment_and_in_utc(control: Control) -> None:
+    kolkata = timezone(timedelta(hours=5, minutes=30))
+    at = START.replace(microsecond=123456)
+    with control.transaction() as tx:
+        watermarks.put(tx, "drift", at.astimezone(kolkata))
+        watermarks.put(tx, "drift", at, subject="delays")
+        watermarks.put(tx, "drift", day(2), subject="delays")
+    with control.snapshot() as tx:
+        assert watermarks.get(tx, "drift") == at
+        assert watermarks.get(tx, "drift").utcoffset() == timedelta(0)  # type: ignore[union-attr]
+        assert watermarks.get(tx, "slo") is None
+        assert watermarks.every(tx) == {("drift", ""): at, ("drift", "delays"): day(2)}
+
+
+def test_an_incident_from_first_finding_to_feedback(control: Control) -> None:
+    first = record(control, [RICH, finding()], NOTHING_DECLARED, START, LINKS, watermarks={"drift": START})
+    assert [change.kind for change in first] == ["opened", "joined", "fired"]
+    assert record(control, [RICH, finding()], NOTHING_DECLARED, START, LINKS, watermarks={"drift": START}) == []
+    incident_id = first[-1].incident.id
+    with control.snapshot() as tx:
+        assert incidents.get(tx, incident_id) == first[-1].incident
+        assert outbox.backlog(tx) == Backlog(1, 0, START)
+    assert Sender(control).run_once(day(1)) == 1
+    acknowledge(control, incident_id, "ada", day(1))
+    give_feedback(control, incident_id, Feedback("noise", None, "ada"), day(1))
+    give_feedback(control, incident_id, Feedback("acted_on", "rolled back", "ada"), day(2))
+    record(control, [], NOTHING_DECLARED, day(8), LINKS, watermarks={"drift": day(8)})
+    with control.snapshot() as tx:
+        resolved = incidents.get(tx, incident_id)
+        (one,) = quality(tx)
+        kinds = [event.kind for event in incidents.timeline(tx, incident_id)]
+        assert outbox.backlog(tx) == Backlog(1, 0, day(8))
+        states = [message.state for message in outbox.of_incident(tx, incident_id)]
+    assert (resolved.state, resolved.acknowledged_by) == (Phase.RESOLVED, "ada")
+    assert (one.fired, one.acted_on, one.noise, one.precision) == (1, 1, 0, 1.0)
+    assert kinds == ["opened", "joined", "fired", "acknowledged", "feedback", "feedback", "quiet", "quiet", "resolved"]
+    assert states == [Sending.DELIVERED, Sending.WAITING]
+
+
+def test_evaluators_at_once_open_one_incident(control: Control) -> None:
+    """Two processes with the same findings, as after a failover: one incident, one message."""
+    gate = threading.Barrier(4)
+
+    def evaluate() -> None:
+        gate.wait()
+        record(control, [finding(), finding("origin")], NOTHING_DECLARED, START, LINKS)
+
+    threads = [threading.Thread(target=evaluate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with control.snapshot() as tx:
+        (incident,) = incidents.listed(tx)
+        assert len(outbox.of_incident(tx, incident.id)) == 1
+        assert [event.kind for event in incidents.timeline(tx, incident.id)] == ["opened", "joined", "fired"]
+
+
+def test_one_message_has_one_holder(control: Control) -> None:
+    record(control, [finding()], NOTHING_DECLARED, START, LINKS)
+    gate = threading.Barrier(4)
+    taken: list[str] = []
+
+    def take(holder: str) -> None:
+        gate.wait()
+        with control.transaction() as tx:
+            if outbox.lease(tx, "default", day(1), holder, timedelta(minutes=5)):
+                taken.append(holder)
+
+    threads = [threading.Thread(target=take, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
+    with control.transaction() as tx:
+        assert outbox.release(tx, taken[0]) == 1
+
+
+def test_apply_twice_from_two_places(control: Control, tmp_path: Path) -> None:
+    folder = tmp_path / "watchkeeper.d"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(
+        "apiVersion: watchkeeper/v1\nkind: System\nmetadata: {name: x}\nspec: {services: [a], owner: ops}\n",
+        encoding="utf-8",
+    )
+    threads = [threading.Thread(target=apply, args=(folder, control, START, "ada")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with control.snapshot() as tx:
+        assert declared.versions(tx) == {("System", "x"): 1}
+        assert audit.entries(tx) == [AuditEntry(START, "ada", "declared.added", "System x", {"version": 1})]
+    (folder / "a.yaml").unlink()
+    assert apply(folder, control, day(1), "ada").removed == ("System x",)
+    with control.snapshot() as tx:
+        assert declared.current(tx) == NOTHING_DECLARED
