@@ -197,10 +197,10 @@ class Client:
         """Fix what holds from the start of a request: its id, its time, and the mappings given."""
         pipe = self._pipe
         try:
-            if misplaced:
-                pipe.ledger.adjust("positional", "request() takes keyword arguments only")
             fields["id"] = event_id = _text(fields.get("id")) or pipe.new_id()
             if pipe.on:
+                if misplaced:
+                    pipe.ledger.adjust("positional", "request() takes keyword arguments only")
                 fields["ts"] = ts = fields.get("ts") or time()
                 pipe.recent.remember(event_id, ts)
                 _own_mappings(fields)

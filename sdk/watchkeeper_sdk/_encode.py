@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -58,9 +60,9 @@ class Encoder:
         """What to send for an object that JSON does not know: a number or a time if it is one, else text."""
         try:
             plain = _plain(value)
-            if plain is value:
+            if plain is None:
                 self._note_text(value)
-                return str(value)[:MAX_TEXT]
+                plain = str(value)[:MAX_TEXT]
         except Exception:  # noqa: BLE001  # a host's object may raise anything at all
             self._note_text(value)
             return f"<{type(value).__name__}>"
@@ -96,21 +98,17 @@ def _with_extra(row: dict[str, object]) -> dict[str, object]:
     return row
 
 
-def _plain(value: object) -> object:
-    """Give the plain number, text or time behind an object, or the object itself when there is none."""
-    from decimal import Decimal  # noqa: PLC0415  # only where such an object was logged
-
+def _plain(value: object) -> str | float | None:
+    """Give the plain number, text or time behind an object; None when there is none."""
     if isinstance(value, Enum):
-        return cast("object", value.value)
+        value = cast("object", value.value)
     item = getattr(value, "item", None)
     if callable(item):
-        try:
+        with contextlib.suppress(ValueError, RuntimeError):  # an array or tensor of many
             value = item()
-        except Exception:  # noqa: BLE001  # an array of many: text, like any other object
-            return value
-        if isinstance(value, (bool, int, float, str)):
-            return value
     isoformat = getattr(value, "isoformat", None)
     if callable(isoformat):
-        return isoformat()
-    return float(value) if isinstance(value, Decimal) else value
+        value = isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    return value if isinstance(value, (str, int, float)) else None

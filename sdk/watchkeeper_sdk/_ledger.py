@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -40,15 +41,6 @@ class Stats:
     """Sent, but not as given, by reason: ``nonfinite`` values became null, and so on."""
     retries: int
     last_error: str | None
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """The server's answer for one batch."""
-
-    accepted: int
-    rejected: int
-    duplicates: int
 
 
 class Ledger:
@@ -98,10 +90,10 @@ class Ledger:
                 self._settled += count
                 self._dropped[reason] = self._dropped.get(reason, 0) + count
 
-    def deliver(self, count: int, receipt: Receipt) -> None:
-        """Count what the server answered for; what its sums leave out counts as accepted."""
-        rejected = min(count, max(0, receipt.rejected))
-        duplicates = min(count - rejected, max(0, receipt.duplicates))
+    def deliver(self, count: int, rejected: int, duplicates: int) -> None:
+        """Count events that the server answered for; what it did not name is accepted."""
+        rejected = min(count, max(0, rejected))
+        duplicates = min(count - rejected, max(0, duplicates))
         with self._changed:
             self._settled += count
             self.add("rejected", rejected)
@@ -142,8 +134,6 @@ class Ledger:
             if about in self._complained or len(self._complained) >= _MAX_COMPLAINTS:
                 return
             self._complained.add(about)
-        import logging  # noqa: PLC0415  # a host without trouble does not pay for it
-
         # A handler of the host may fail; that must reach neither its request nor our thread.
         with contextlib.suppress(Exception):
             logging.getLogger("watchkeeper").warning("%s", message)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from ._fields import Time
     from ._ledger import Stats
-    from ._sender import Sender
     from ._settings import Settings
 
 _REMEMBERED = 10_000
@@ -59,14 +58,18 @@ class Pipe:
 
     def renew(self) -> None:
         """Begin with a new name, an empty queue and no thread: at the start, and in a forked child."""
-        self.client_id = os.urandom(8).hex()
+        client_id = os.urandom(8).hex()
         self._numbers = itertools.count(1)
-        self._id_prefix = self.client_id + "."
+        self._id_prefix = client_id + "."
         self.ledger = Ledger()
         self._queue = MemoryQueue(self.settings.max_queue_events, self.settings.max_queue_bytes)
         self._starting = threading.RLock()
-        self._sender: Sender | None = None
+        self._thread: threading.Thread | None = None
         self._closed = False
+        if self.on:
+            from ._sender import Sender  # noqa: PLC0415  # a client that is off never loads it
+
+            self._sender = Sender(client_id, self.settings, self._queue, self.ledger)
 
     def new_id(self) -> str:
         """Make an event id: this process's random name and a number (cheaper than a random id each)."""
@@ -85,33 +88,32 @@ class Pipe:
         elif length == NO_BYTES:
             self.ledger.lose_at_call("queue_bytes")
         else:
-            sender = self._sender or self._start()
+            if self._thread is None:
+                self._start()
             # Only what changes the sender's mind wakes it: the first event, and a full batch.
             if length in (1, self.settings.max_batch):
-                sender.wake()
+                self._sender.wake()
 
     def lose(self, call: str, error: Exception) -> None:
-        """Count an event whose call failed, and warn once about each kind of failure."""
+        """Count an event whose call failed, and warn once about each kind of failure; if on."""
+        if not self.on:
+            return
         self.ledger.lose_at_call("invalid_call")
         message = f"{call}() failed and its event is lost: {describe(error)}"
         self.ledger.complain(f"{call} {type(error).__name__}", message)
 
-    def _start(self) -> Sender:
+    def _start(self) -> None:
         with self._starting:
-            if self._sender is not None:
-                return self._sender
-            from ._sender import Sender  # noqa: PLC0415  # a client that is off never loads it
-
-            sender = Sender(self.client_id, self.settings, self._queue, self.ledger)
-            thread = threading.Thread(target=sender.run, name="watchkeeper-sender", daemon=True)
-            self._sender = sender
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._sender.run, name="watchkeeper-sender", daemon=True)
+            self._thread = thread
             try:
                 thread.start()
             except BaseException:
-                self._sender = None  # the next call tries again
+                self._thread = None  # the next call tries again
                 raise
             self._say_goodbye_at_exit()
-            return sender
 
     def _say_goodbye_at_exit(self) -> None:
         atexit.unregister(self.shutdown)  # a forked child has its parent's
@@ -124,20 +126,20 @@ class Pipe:
     def flush(self, timeout: float) -> bool:
         """Send all that is logged by now; True when each event has its answer or is counted as lost."""
         mark = self.ledger.mark(self._queue)
-        if self._sender is not None:
+        if self._thread is not None:
             self._sender.hurry(mark)
         return self.ledger.reached(mark, timeout)
 
     def retire(self) -> None:
         """Take no more events and end the thread once all is sent; returns at once."""
         self._closed = True
-        if self._sender is not None:
+        if self._thread is not None:
             self._sender.close()
 
     def shutdown(self, timeout: float | None = None) -> bool:
         """Send what is left for at most ``timeout`` seconds, then give up the rest."""
         self.retire()
-        if self._sender is None:
+        if self._thread is None:
             return True
         mark = self.ledger.mark(self._queue)
         if self.ledger.reached(mark, self.settings.exit_timeout if timeout is None else timeout):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ._encode import Encoder
-from ._ledger import Receipt, describe
+from ._ledger import describe
+from ._transport import HttpTransport
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ._ledger import Ledger
     from ._queue import Event, MemoryQueue
     from ._settings import Settings
-    from ._transport import HttpTransport, Reply
+    from ._transport import Reply
 
 KINDS = ("predictions", "outcomes", "reviews", "changes")
 """In the order of sending: what a later kind refers to is there before it."""
@@ -160,8 +161,6 @@ class Sender:
     def _deliver(self, batch: Batch) -> None:
         """Post until the server answers for the batch, refuses it, or there is no more time."""
         if self._transport is None:
-            from ._transport import HttpTransport  # noqa: PLC0415  # it loads ssl: not in the host's call
-
             self._transport = HttpTransport(self._settings.url)
         self._ledger.add("sent", batch.count)
         server_errors = attempt = 0
@@ -206,10 +205,10 @@ class Sender:
         if read is None:
             self._drop(batch, "refused", f"{reply.status} without a receipt: not a Watchkeeper server")
             return
-        receipt, reasons = read
+        rejected, duplicates, reasons = read
         for reason in reasons:
             self._ledger.complain(reason, f"the server rejected events of /v1/{batch.kind}: {reason}")
-        self._ledger.deliver(batch.count, receipt)
+        self._ledger.deliver(batch.count, rejected, duplicates)
 
     def _drop(self, batch: Batch, reason: str, answer: str) -> None:
         message = f"{self._settings.url} refused {batch.count} {batch.kind}: {answer}"
@@ -252,11 +251,11 @@ def delay(attempt: int, retry_after: float | None, chance: float) -> float:
     return min(_LAST_DELAY, _FIRST_DELAY * 2 ** min(attempt - 1, 30)) * (0.5 + 0.5 * chance)
 
 
-def read_receipt(body: bytes) -> tuple[Receipt, list[str]] | None:
-    """What does the server's answer count, and which reasons does it give? None if it is no receipt.
+def read_receipt(body: bytes) -> tuple[int, int, list[str]] | None:
+    """How many events were rejected, how many were there before, and why? None if it is no receipt.
 
     >>> read_receipt(b'{"accepted": 1, "rejected": 1, "errors": [{"field": "score", "reason": "text"}]}')
-    (Receipt(accepted=1, rejected=1, duplicates=0), ['score: text'])
+    (1, 0, ['score: text'])
     >>> read_receipt(b"<html>log in first</html>") is None
     True
     """
@@ -265,16 +264,11 @@ def read_receipt(body: bytes) -> tuple[Receipt, list[str]] | None:
     except ValueError:
         return None
     answer = cast("dict[str, object]", raw) if isinstance(raw, dict) else {}
-    counts: list[int] = []
-    for name in ("accepted", "rejected", "duplicates"):
-        value = answer.get(name, 0)
-        if not isinstance(value, int):
-            return None
-        counts.append(value)
-    if "accepted" not in answer:
+    rejected, duplicates = answer.get("rejected", 0), answer.get("duplicates", 0)
+    if not (isinstance(answer.get("accepted"), int) and isinstance(rejected, int) and isinstance(duplicates, int)):
         return None
     listed = answer.get("errors")
     errors = cast("list[object]", listed) if isinstance(listed, list) else []
     found = [cast("dict[str, object]", error) for error in errors if isinstance(error, dict)]
-    reasons = dict.fromkeys(f"{e.get('field') or 'event'}: {e.get('reason')}" for e in found)
-    return Receipt(*counts), list(reasons)
+    reasons = dict.fromkeys(f"{error.get('field') or 'event'}: {error.get('reason')}" for error in found)
+    return rejected, duplicates, list(reasons)

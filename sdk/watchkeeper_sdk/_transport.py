@@ -1,7 +1,12 @@
-"""One POST over one kept connection. Proxies of the environment are not asked."""
+"""One POST over one kept connection. Proxies of the environment are not asked.
+
+Everything that a post needs is imported here, on the host's thread: a fork while the sender's thread is
+inside an import would leave the child with that import locked for ever.
+"""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import http.client
 import ssl
@@ -14,6 +19,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+codecs.lookup("idna")  # sockets load it for their first host name
 _TIMEOUT = 10.0
 _MAX_ANSWER = 2**20
 
