@@ -1,0 +1,1 @@
+"""Checks of the data itself: missing, unseen, out of range, frozen, of the wrong type."""

@@ -1,0 +1,42 @@
+"""Is a feature missing more often than it used to be?
+
+Counts rows in which the value is null, NaN or infinite. Misleads where values go missing in rare bursts that the
+reference did not hold (a weather station that is down for a day): so one bad day is not enough unless it takes half
+the rows. Source: beta-binomial over the reference's days, see ``share_check``.
+"""
+
+from __future__ import annotations
+
+from watchkeeper.analyzers import phrases
+from watchkeeper.analyzers.evaluation import Scope
+from watchkeeper.analyzers.rows import FeatureRow
+from watchkeeper.analyzers.share_check import Case, Limits, ShareCheck, Told
+
+
+class Missing(ShareCheck):
+    """Share of rows without a usable value.
+
+    >>> ANALYZER.affected(FeatureRow("temp", "numeric", rows=400, missing=30, nan=2))
+    32
+    """
+
+    name = "data.missing"
+    question = "Is a feature missing more often than in the reference?"
+    metric = "missing_share"
+    together = "are missing in"
+    limits = Limits(massive=0.5)
+
+    def affected(self, row: FeatureRow) -> int:
+        """Count null, NaN and infinite values."""
+        return row.missing + row.nan + row.infinite
+
+    def tell(self, scope: Scope, case: Case) -> Told | None:
+        """Say how often, since when, and how often it used to be."""
+        share = "all rows" if case.now.share == 1.0 else f"{phrases.percent(case.now.share)} of the rows"
+        return Told(
+            f"{case.days.feature} of {scope.service} is missing in {share} since {phrases.day(case.since)}; "
+            f"in the reference it was {phrases.percent(case.verdict.reference.mean)}."
+        )
+
+
+ANALYZER = Missing()

@@ -1,0 +1,1 @@
+"""How far inputs and scores have moved from the reference."""

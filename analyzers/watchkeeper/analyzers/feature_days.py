@@ -1,0 +1,102 @@
+"""What the checks of the data look at: each feature in this window, in those before it, and on the reference's days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from watchkeeper.analyzers.evaluation import Scope
+from watchkeeper.analyzers.memo import once
+from watchkeeper.analyzers.rows import FeatureRow, rows
+from watchkeeper.schemas.findings import Window
+from watchkeeper.store.clock import stored
+
+HOUR = timedelta(hours=1)
+HISTORY = timedelta(days=28)
+"""How far back the beginning of a fault is looked for."""
+
+_SUMS = ("rows", "missing", "nan", "infinite", "mismatched", "unseen", "below", "above")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDays:
+    """One feature: ``windows`` are disjoint and as long as the evaluated one, which is the first."""
+
+    feature: str
+    windows: tuple[FeatureRow, ...]
+    reference: tuple[FeatureRow, ...]
+
+    @property
+    def now(self) -> FeatureRow:
+        """The evaluated window."""
+        return self.windows[0]
+
+
+def feature_days(scope: Scope, windows: int) -> list[FeatureDays]:
+    """Read every feature that the window or the reference has, in order of its name; the checks share one read."""
+    return once(scope.facts, ("feature_days", scope.pair, scope.window, windows), lambda: _read(scope, windows))
+
+
+def _read(scope: Scope, windows: int) -> list[FeatureDays]:
+    reference: dict[str, list[FeatureRow]] = {}
+    for row in rows(scope.facts.reference_features(scope.service, scope.model), FeatureRow):
+        reference.setdefault(row.feature, []).append(row)
+    seen = _windows(scope, windows)
+    return [
+        FeatureDays(
+            feature,
+            tuple(
+                seen.get((feature, place), FeatureRow(feature, _kind(feature, seen, reference)))
+                for place in range(windows)
+            ),
+            tuple(reference.get(feature, ())),
+        )
+        for feature in sorted(reference | {feature: [] for feature, _ in seen})
+    ]
+
+
+def _kind(feature: str, seen: dict[tuple[str, int], FeatureRow], reference: dict[str, list[FeatureRow]]) -> str:
+    known = reference.get(feature) or [row for (name, _), row in seen.items() if name == feature]
+    return known[0].kind
+
+
+def _windows(scope: Scope, windows: int) -> dict[tuple[str, int], FeatureRow]:
+    """Sum hours into the evaluated window (place 0) and those before it: one read for all."""
+    span = scope.window.length
+    read = Window(scope.window.end - span * windows, scope.window.end)
+    frame = scope.facts.features(scope.service, scope.model, read, step=HOUR)
+    if frame.height == 0:
+        return {}
+    age = (pl.lit(stored(scope.window.end)) - HOUR - pl.col("bucket")).dt.total_microseconds()
+    summed = (
+        frame.with_columns((age // (span // timedelta(microseconds=1))).alias("place"))
+        .group_by("feature", "kind", "place")
+        .agg(*(pl.col(name).sum() for name in _SUMS), pl.col("min").min(), pl.col("max").max())
+    )
+    places: list[int] = summed["place"].to_list()
+    found: dict[tuple[str, int], FeatureRow] = {}
+    for place, row in zip(places, rows(summed, FeatureRow), strict=True):
+        known = found.get((row.feature, place))
+        if known is None or row.rows > known.rows:
+            found[row.feature, place] = row
+    return found
+
+
+def history(scope: Scope) -> dict[str, Sequence[FeatureRow]]:
+    """Read each feature by day, from the end of the reference (at most 28 days back) to the end of the window."""
+    start = scope.window.end - HISTORY
+    if scope.info.reference is not None:
+        start = max(start, scope.info.reference.end)
+    frame = scope.facts.features(scope.service, scope.model, Window(start, scope.window.end), step=timedelta(days=1))
+    days: dict[str, list[FeatureRow]] = {}
+    for row in rows(frame.sort("bucket"), FeatureRow):
+        days.setdefault(row.feature, []).append(row)
+    return dict(days)
+
+
+def aware(bucket: datetime | None) -> datetime | None:
+    """Mark a stored (naive UTC) bucket as UTC."""
+    return None if bucket is None else bucket.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What the GPUs do with their time."""

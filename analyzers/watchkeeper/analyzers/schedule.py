@@ -1,0 +1,216 @@
+"""When each analyzer looks: every window end after its watermark once, in the order of time.
+
+The same schedule serves a live server, a replay and the backtest: an evaluation at time t reads only what is before t
+and hands over everything of t at once, with the watermarks that it reaches. So it may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from watchkeeper.analyzers.evaluation import Analyzer, Evaluation, Reading
+from watchkeeper.analyzers.memo import remembering
+from watchkeeper.analyzers.phrases import sentence
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.errors import Unavailable
+from watchkeeper.schemas.findings import DataState, Evidence, Finding, Severity, Window
+
+if TYPE_CHECKING:
+    from watchkeeper.store.facts.reader import FactReader
+
+log = logging.getLogger(__name__)
+
+Sink = Callable[[Sequence[Evaluation], Mapping[str, datetime]], None]
+"""Stores everything of one ``as_of`` and the watermarks that it reaches, in one transaction."""
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+FAR_BEHIND = timedelta(days=1)
+COARSE = timedelta(hours=1)
+SEARCHED = timedelta(days=30)
+OWN_SERVICE = "watchkeeper"
+"""The service name of findings about the analyzers themselves."""
+FAILURES_FOR_TICKET = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one analyzer came to at one time, and how often it has now failed in a row."""
+
+    name: str
+    evaluation: Evaluation
+    failures: int
+
+
+class Schedule:
+    """Evaluates what is due.
+
+    ``declared`` gives what is declared now; ``clock`` the time; ``sink`` takes each evaluation; ``watermarks`` holds
+    the last window end of each analyzer; ``maintain`` is called before each time (it makes references that are due).
+    ``min_every`` keeps a replay from evaluating more often than that. What is more than a day behind is caught up
+    at most hourly: nobody is helped by a page about a minute of last week. ``open_findings`` are those that were
+    active when the process last stopped.
+    """
+
+    def __init__(
+        self,
+        registry: Mapping[str, Analyzer],
+        facts: FactReader,
+        declared: Callable[[], Declarations],
+        clock: Callable[[], datetime],
+        sink: Sink,
+        watermarks: Mapping[str, datetime],
+        *,
+        maintain: Callable[[datetime], object] = lambda _: None,
+        min_every: timedelta = timedelta(0),
+        open_findings: Iterable[Finding] = (),
+    ) -> None:
+        self._registry = registry
+        self._facts = facts
+        self._declared = declared
+        self._clock = clock
+        self._sink = sink
+        self._maintain = maintain
+        self._min_every = min_every
+        self._watermarks = dict(watermarks)
+        self._open = {finding.fingerprint: finding for finding in open_findings if finding.active}
+        self._failures: dict[str, int] = {}
+        self._running = threading.Lock()
+
+    @property
+    def watermarks(self) -> Mapping[str, datetime]:
+        """The last window end that each analyzer was evaluated at."""
+        return dict(self._watermarks)
+
+    def run_due(self, now: datetime | None = None) -> int:
+        """Evaluate every window that has ended and was not evaluated yet; give how many evaluations that took.
+
+        Raises ``Unavailable`` (and what the sink raises) without moving a watermark: run it again later.
+        """
+        with self._running:
+            until = now or self._clock()
+            last, reader = self._starting_points(until), remembering(self._facts)
+            done = 0
+            while True:
+                ends = {
+                    name: end for name, start in last.items() if (end := self._next_end(name, start, until)) <= until
+                }
+                if not ends:
+                    return done
+                at = min(ends.values())
+                due = [name for name in self._registry if ends.get(name) == at]
+                self._evaluate(at, due, reader)
+                last.update(dict.fromkeys(due, at))
+                done += len(due)
+
+    def _next_end(self, name: str, after: datetime, until: datetime) -> datetime:
+        step = max(self._registry[name].every, self._min_every)
+        if until - after > FAR_BEHIND:
+            step = max(step, COARSE)
+        return after - (after - EPOCH) % step + step
+
+    def _starting_points(self, until: datetime) -> dict[str, datetime]:
+        """Give where each analyzer goes on: its watermark, but never before the first event that there is."""
+        points = {name: at for name in self._registry if (at := self._watermarks.get(name)) is not None}
+        if len(points) == len(self._registry) and all(until - at <= FAR_BEHIND for at in points.values()):
+            return points
+        first = self._first_event(until)
+        if first is None:
+            return {}
+        return {name: max(points.get(name, first), first) for name in self._registry}
+
+    def _first_event(self, until: datetime) -> datetime | None:
+        models = self._facts.models(until)
+        if models:
+            return min(info.first_ts for info in models)
+        sampled = self._facts.gpus(Window(until - SEARCHED, until))["first_ts"].to_list()
+        return min(sampled).replace(tzinfo=UTC) if sampled else None
+
+    def _evaluate(self, at: datetime, due: Sequence[str], reader: FactReader) -> None:
+        """Evaluate these analyzers at one time, hand everything over, and only then remember it."""
+        self._maintain(at)
+        declared = self._declared()
+        outcomes = [self._one(name, reader, declared, at) for name in due]
+        evaluations = [self._with_endings(outcome, at) for outcome in outcomes]
+        self._sink(evaluations, dict.fromkeys(due, at))
+        self._watermarks.update(dict.fromkeys(due, at))
+        self._failures.update({outcome.name: outcome.failures for outcome in outcomes})
+        for evaluation in evaluations:
+            for finding in evaluation.findings:
+                if finding.active:
+                    self._open[finding.fingerprint] = finding
+                else:
+                    self._open.pop(finding.fingerprint, None)
+
+    def _one(self, name: str, facts: FactReader, declared: Declarations, at: datetime) -> _Outcome:
+        analyzer = self._registry[name]
+        window = Window(at - analyzer.span, at)
+        try:
+            return _Outcome(name, analyzer.evaluate(facts, declared, window, at), 0)
+        except Unavailable:
+            raise
+        except Exception as error:  # one broken analyzer must not stop the others
+            log.exception("analyzer %s failed on the window that ends at %s", name, at.isoformat())
+            failures = self._failures.get(name, 0) + 1
+            return _Outcome(name, Evaluation((_failure(name, window, at, failures, error),)), failures)
+
+    def _with_endings(self, outcome: _Outcome, at: datetime) -> Evaluation:
+        """Add an inactive finding for every open one that was judged again and not repeated for long."""
+        analyzer = self._registry[outcome.name]
+        said = {finding.fingerprint for finding in outcome.evaluation.findings}
+        judged = set(outcome.evaluation.judged)
+        if not outcome.failures:
+            judged.add((OWN_SERVICE, outcome.name))
+        ended = [
+            finding
+            for finding in self._open.values()
+            if finding.analyzer == outcome.name
+            and (finding.service, finding.model) in judged
+            and finding.fingerprint not in said
+            and (at - finding.as_of >= analyzer.quiet or finding.service == OWN_SERVICE)
+        ]
+        window = Window(at - analyzer.span, at)
+        endings = [_ending(finding, window, at, outcome.evaluation.readings) for finding in ended]
+        return replace(outcome.evaluation, findings=(*outcome.evaluation.findings, *endings))
+
+
+def _failure(name: str, window: Window, at: datetime, failures: int, error: Exception) -> Finding:
+    """Say that an analyzer failed; a ticket once it fails again and again."""
+    text = f"{type(error).__name__}: {error}"
+    return Finding(
+        analyzer=name,
+        service=OWN_SERVICE,
+        model=name,
+        metric="evaluator_error",
+        subjects=(name,),
+        window=window,
+        as_of=at,
+        observed=float(failures),
+        severity=Severity.TICKET if failures >= FAILURES_FOR_TICKET else Severity.NOTICE,
+        summary=sentence(f"{name} failed {failures} times in a row, so what it watches is not watched: {text}"),
+        evidence=Evidence("exception", failures, snapshot={"failures": failures, "error": text}),
+        data_state=DataState.EVALUATOR_ERROR,
+    )
+
+
+def _ending(finding: Finding, window: Window, at: datetime, readings: Sequence[Reading]) -> Finding:
+    """Say that a finding no longer holds; ``observed`` is the newest reading where there is one."""
+    same = (finding.metric, finding.service, finding.model, finding.subject)
+    newest = next((r.value for r in readings if (r.metric, r.service, r.model, r.subject) == same), finding.observed)
+    return replace(
+        finding,
+        window=window,
+        as_of=at,
+        observed=newest,
+        interval=None,
+        effect=None,
+        impact=None,
+        data_state=DataState.OK,
+        active=False,
+        summary=sentence(f"No longer: {finding.summary}"),
+        evidence=Evidence("not repeated", 0, snapshot={"observed": newest}),
+    )

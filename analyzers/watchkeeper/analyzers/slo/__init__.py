@@ -1,0 +1,1 @@
+"""Whether objectives are kept, and how fast their budget burns."""
