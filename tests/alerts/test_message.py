@@ -18,8 +18,12 @@ NOTHING = Declarations()
 
 
 def incident_of(*found: Finding) -> Incident:
-    now = max(one.as_of for one in found)
-    return evaluate(None, found, now, Timing(), lambda _: now)[-1].incident
+    incident: Incident | None = None
+    for at in sorted({one.as_of for one in found}):
+        steps = evaluate(incident, [one for one in found if one.as_of == at], at, Timing(), lambda _, at=at: at)
+        incident = steps[-1].incident
+    assert incident is not None
+    return incident
 
 
 def said(
@@ -120,7 +124,13 @@ def test_an_update_speaks_of_what_is_new() -> None:
     content = said(old, new, transition="updated", new=(new.fingerprint,))
     assert content.title == "TICKET (update) delays: 31 % of origin values were never seen before"
     assert content.severity is Severity.TICKET
+    assert content.text.splitlines()[3] == "Look first at: origin, carrier."
     assert content.text.splitlines()[4].startswith("- TICKET origin")
+
+
+def test_it_began_when_the_first_finding_says_however_long_it_goes_on() -> None:
+    first, latest = finding(), finding(at=day(5))
+    assert "Since 2026-02-28 10:00 UTC, noticed 2026-03-01 10:00 UTC (1 day later)." in said(first, latest).text
 
 
 def test_the_end() -> None:

@@ -66,6 +66,7 @@ def test_payload_version_4_field_by_field() -> None:
         "summary": "it drifts",
         "description": "a lot",
         "incident": "ab-1",
+        "subjects": "carrier",
         "message": "PAGE\nmore",
         "runbook_url": "https://runbooks.example/x",
         "owner": "operations",

@@ -92,14 +92,15 @@ class _Intake:
         for analyzer, at in marks.items():
             watermarks.put(self._tx, analyzer, at)
         known_marks = watermarks.every(self._tx)
-        by_model: dict[tuple[str, str], list[Finding]] = {
-            (incident.service, incident.model): [] for incident in stored_incidents.listed(self._tx, limit=None)
+        still_open = {
+            (incident.service, incident.model): incident for incident in stored_incidents.listed(self._tx, limit=None)
         }
+        by_model: dict[tuple[str, str], list[Finding]] = {about: [] for about in still_open}
         for finding in stored_findings.insert(self._tx, findings):
             by_model.setdefault((finding.service, finding.model), []).append(finding)
         changes: list[IncidentChange] = []
         for (service, model), found in sorted(by_model.items()):
-            last = stored_incidents.latest(self._tx, service, model)
+            last = still_open.get((service, model)) or stored_incidents.latest(self._tx, service, model)
 
             def evaluated(member: Member, service: str = service) -> datetime:
                 own = known_marks.get((member.analyzer, service))
@@ -122,7 +123,7 @@ class _Intake:
     def _tell(self, step: Step) -> list[str]:
         incident = step.incident
         names = self._receivers(step)
-        found = stored_findings.get(self._tx, (member.last_key for member in incident.alerting))
+        found = stored_findings.get(self._tx, incident.finding_keys)
         content = compose(
             _transition(step),
             incident,

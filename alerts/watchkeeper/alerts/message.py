@@ -57,8 +57,9 @@ def compose(
     new: Iterable[str] = (),
     last_change: str | None = None,
 ) -> Content:
-    """Write the message. ``findings`` by key holds the latest one of each member, ``new`` what to tell of first.
+    """Write the message.
 
+    ``findings`` holds, by key, the first and the latest one of each member; ``new`` is what to tell of first.
     ``last_change`` is one sentence about what was changed on purpose before; it is a candidate, never a proof.
     """
     first = set(new)
@@ -77,7 +78,7 @@ def compose(
     lines = [
         title,
         f"Service {one_line(incident.service, 200)}, model {one_line(incident.model, 200)}, incident {incident.id}.",
-        _since(transition, incident, shown),
+        _since(transition, incident, findings),
         f"Look first at: {', '.join(one_line(name, 80) for name in names[:SHOWN_SUBJECTS])}.",
         *_findings(members, findings),
         f"Cost: {cost}.",
@@ -102,8 +103,10 @@ def compose(
     )
 
 
-def _since(transition: Transition, incident: Incident, shown: list[Finding]) -> str:
-    began = min((finding.since or finding.window.start for finding in shown), default=incident.opened_at)
+def _since(transition: Transition, incident: Incident, findings: Mapping[str, Finding]) -> str:
+    keys = {key for member in incident.alerting for key in (member.first_key, member.last_key)}
+    known = [findings[key] for key in keys if key in findings]
+    began = min([incident.opened_at, *(finding.since or finding.window.start for finding in known)])
     noticed = incident.fired_at or incident.opened_at
     late = duration(noticed - began) if noticed > began else "at once"
     words = f"Since {moment(began)}, noticed {moment(noticed)} ({late}{'' if late == 'at once' else ' later'})."

@@ -20,7 +20,7 @@ from watchkeeper.store.control.records import Incident, IncidentEvent, Member, M
 def lines(tx: Transaction, found: Sequence[Incident], links: Links) -> list[shapes.IncidentOut]:
     """Show incidents as lines, in the order given."""
     in_force = declared.current(tx)
-    keys = [member.last_key for incident in found for member in incident.members]
+    keys = [key for incident in found for key in incident.finding_keys]
     latest = findings.get(tx, keys, snapshots=False)
     said = feedback.of_incidents(tx, [incident.id for incident in found])
     return [
@@ -33,8 +33,7 @@ def lines(tx: Transaction, found: Sequence[Incident], links: Links) -> list[shap
 
 def whole(tx: Transaction, incident: Incident, links: Links) -> shapes.IncidentStory:
     """Show everything about one incident, with the evidence snapshots."""
-    keys = [key for member in incident.members for key in (member.first_key, member.last_key)]
-    found = findings.get(tx, keys)
+    found = findings.get(tx, incident.finding_keys)
     content = compose(_now(incident), incident, found, declared.current(tx), links.incident)
     alerting = ranked(incident.members)
     context = [member for member in incident.members if not member.severity.alerts]

@@ -91,6 +91,11 @@ class Incident:
         """The members that people are told of; the others are context."""
         return tuple(member for member in self.members if member.severity.alerts)
 
+    @property
+    def finding_keys(self) -> tuple[str, ...]:
+        """The first and the latest finding of each member."""
+        return tuple(key for member in self.members for key in (member.first_key, member.last_key))
+
 
 @dataclass(frozen=True, slots=True)
 class IncidentEvent:
