@@ -80,7 +80,7 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     environment: Name | None = None
     site: Name | None = None
     segments: dict[Name, str | int | bool | None] | None = None
-    features: Raw = EMPTY
+    features: Raw = msgspec.field(default_factory=lambda: EMPTY)
     prediction: Value | None = None
     score: float | None = None
     confidence: Share | None = None
@@ -101,7 +101,7 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     used_at: Time | None = None
     reason_codes: Annotated[list[Name], Meta(max_length=50)] | None = None
     checks: Annotated[list[Check], Meta(max_length=50)] | None = None
-    extra: Raw = EMPTY
+    extra: Raw = msgspec.field(default_factory=lambda: EMPTY)  # a factory: a Raw default cannot be exported as schema
 
 
 class Outcome(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
