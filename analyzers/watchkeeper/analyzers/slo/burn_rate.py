@@ -19,7 +19,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Settings, Snapshot, settings_for
 from watchkeeper.analyzers.intervals import Count, wilson
 from watchkeeper.analyzers.phrases import span_words
-from watchkeeper.analyzers.slo_counts import bad_requests
+from watchkeeper.analyzers.slo_counts import BadRequests, bad_requests
 from watchkeeper.schemas.declared import Declarations, Objective
 from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
 
@@ -32,7 +32,7 @@ FULL_PERIOD = timedelta(days=28)
 ALL_MODELS = "*"
 READINGS_EVERY = timedelta(minutes=15)
 
-SUBJECTS = {"latency": "latency", "errors": "ok", "check_failures": "checks", "late": "latency"}
+SUBJECTS = {"latency": "latency", "errors": "ok", "check_failures": "checks", "late": "latency", "retries": "attempts"}
 """What a finding about each measure is about."""
 
 _POLICY = (
@@ -121,7 +121,7 @@ class BurnRate:
             settings = settings_for(self, declared, objective.service, model)
             if not settings.enabled:
                 continue
-            state = _State(facts, objective, model, window.end, as_of)
+            state = _State(objective, model, bad_requests(facts, objective, window.end), as_of)
             if state.over(objective.period).rows == 0:
                 continue
             judged.add((objective.service, model))
@@ -229,15 +229,19 @@ def _only_model(facts: FactReader, service: str, as_of: datetime) -> str:
 class _State:
     """One objective at one time."""
 
-    facts: FactReader
     objective: Objective
     model: str
-    end: datetime
+    bad: BadRequests
     as_of: datetime
+
+    @property
+    def end(self) -> datetime:
+        """Where every window ends."""
+        return self.bad.end
 
     def over(self, length: timedelta) -> Count:
         """Count bad requests over the last stretch of this length."""
-        return bad_requests(self.facts, self.objective, Window(self.end - length, self.end))
+        return self.bad.over(length)
 
     def budget_left(self) -> float:
         """Give the share of the period's budget that is left; below 0 once overspent."""

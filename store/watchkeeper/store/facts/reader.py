@@ -104,12 +104,15 @@ class FactReader:
             parameters | {"dim": dim},
         ).with_columns(pl.col(*_SUMS).cast(pl.Float64))
 
-    def latency(self, window: Window, *, service: str, model: str | None = None) -> pl.DataFrame:
-        """Count requests by logarithmic latency bucket (see ``rollups.bucket_value``)."""
+    def latency(
+        self, window: Window, *, service: str, model: str | None = None, step: timedelta | None = None
+    ) -> pl.DataFrame:
+        """Count requests by logarithmic latency bucket (see ``rollups.bucket_value``), and by step if asked."""
+        bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
         return self.facts.read(
-            f"""SELECT log_bucket, sum(n)::BIGINT AS n FROM {self._table("latency", window, None)}
-                WHERE {where} GROUP BY log_bucket ORDER BY log_bucket""",
+            f"""SELECT {bucket}log_bucket, sum(n)::BIGINT AS n FROM {self._table("latency", window, step)}
+                WHERE {where} GROUP BY ALL ORDER BY ALL""",
             parameters,
         )
 
