@@ -118,6 +118,7 @@ class Loader:
             for index, values in unfit.items():
                 extra[positions[index]].update(values)
         profile.write(connection)
+        _note_models(connection, new)
         _insert_predictions(connection, new, extra)
         rolled = rollups.segment_rows(new, segments, self._segments, MAX_SEGMENTS)
         rollups.add(connection, new, rolled, now)
@@ -206,6 +207,20 @@ def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> lis
         return positions
     stored = {int(row[0]) for row in known}
     return [position for position in positions if position not in stored]
+
+
+def _note_models(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
+    """Remember each model's first and last prediction, so that nobody has to look through all of them."""
+    seen = frame.group_by("service", "model").agg(first_ts=pl.col("ts").min(), last_ts=pl.col("ts").max())
+    with registered(connection, "seen", seen):
+        connection.execute(
+            """CREATE OR REPLACE TEMP TABLE noted AS
+               SELECT service, model, least(s.first_ts, m.first_ts) AS first_ts,
+                      greatest(s.last_ts, m.last_ts) AS last_ts
+               FROM seen s LEFT JOIN models m USING (service, model)"""
+        )
+    connection.execute("DELETE FROM models WHERE (service, model) IN (SELECT (service, model) FROM noted)")
+    connection.execute("INSERT INTO models SELECT * FROM noted")
 
 
 def _insert_predictions(

@@ -97,9 +97,12 @@ def _where(ask: Ask, column: str = "bucket") -> tuple[str, dict[str, object]]:
 def _overview(reader: FactReader, ask: Ask) -> pl.DataFrame:
     traffic = reader.traffic(ask.window, service=ask.service, model=ask.model)
     seen = reader.facts.read(
-        """SELECT service, model, max_by(model_version, bucket) AS model_version, min(bucket) AS first_ts,
-                  max(bucket) + INTERVAL 1 HOUR AS last_ts
-           FROM traffic_hour WHERE dim = '' AND bucket < $end_ts GROUP BY service, model""",
+        """SELECT m.service, m.model, any_value(m.first_ts) AS first_ts, any_value(m.last_ts) AS last_ts,
+                  max_by(t.model_version, t.bucket) AS model_version
+           FROM models m LEFT JOIN traffic_hour t
+             ON t.service = m.service AND t.model = m.model AND t.dim = '' AND t.bucket < $end_ts
+             AND t.bucket >= $end_ts - INTERVAL 90 DAY
+           WHERE m.first_ts < $end_ts GROUP BY m.service, m.model""",
         {"end_ts": stored(ask.window.end)},
     )
     if ask.service is not None:

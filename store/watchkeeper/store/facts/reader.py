@@ -65,11 +65,10 @@ class FactReader:
         """List every model that had sent something by then; the reference only if it had been made by then."""
         frame = self.facts.read(
             """
-            SELECT service, model, min(bucket) AS first_ts, max(bucket) AS last_ts, any_value(r.start_ts) AS start_ts,
-                   any_value(r.end_ts) AS end_ts, coalesce(any_value(r.total), 0) AS total
-            FROM traffic_hour t
+            SELECT service, model, m.first_ts, m.last_ts, r.start_ts, r.end_ts, coalesce(r.total, 0) AS total
+            FROM models m
             LEFT JOIN (SELECT * FROM reference_profiles WHERE end_ts <= $as_of) r USING (service, model)
-            WHERE t.dim = '' AND t.bucket < $as_of GROUP BY service, model ORDER BY service, model
+            WHERE m.first_ts < $as_of ORDER BY service, model
             """,
             {"as_of": stored(as_of)},
         )
@@ -266,7 +265,8 @@ class FactReader:
         """Sum what each GPU did; a sample without utilisation is unknown, never idle."""
         return self.facts.read(
             """SELECT uuid, mig, any_value(host) AS host, any_value(gpu) AS gpu, any_value(model_name) AS model_name,
-                      count(*) AS samples, count(utilization) AS util_samples, coalesce(sum(utilization), 0) AS busy_sum,
+                      count(*) AS samples, count(utilization) AS util_samples,
+                      coalesce(sum(utilization), 0) AS busy_sum,
                       count(*) FILTER (utilization < 0.01
                         AND memory_used_mib > 0.1 * (memory_used_mib + memory_free_mib)) AS idle_held,
                       count(*) - count(utilization) AS unknown, avg(memory_used_mib) AS memory_used_mean,

@@ -27,14 +27,12 @@ def make_due(facts: FactStore, as_of: datetime, days: int, min_rows: int = MIN_R
     """Make the reference of every model whose first ``days`` are over; give the models that got one."""
     due = facts.read(
         """
-        SELECT service, model, date_trunc('day', min(bucket)) AS start_ts
-        FROM traffic_hour WHERE dim = ''
-        GROUP BY service, model
-        HAVING date_trunc('day', min(bucket)) + to_days($days) <= $as_of
-           AND sum(requests) FILTER (bucket < $as_of) >= $min_rows
-           AND NOT EXISTS (
-             SELECT 1 FROM reference_profiles r
-             WHERE r.service = traffic_hour.service AND r.model = traffic_hour.model)
+        SELECT service, model, date_trunc('day', first_ts) AS start_ts FROM models m
+        WHERE date_trunc('day', first_ts) + to_days($days) <= $as_of
+          AND NOT EXISTS (
+            SELECT 1 FROM reference_profiles r WHERE r.service = m.service AND r.model = m.model)
+          AND (SELECT sum(requests) FROM traffic_hour t
+               WHERE t.service = m.service AND t.model = m.model AND t.dim = '' AND t.bucket < $as_of) >= $min_rows
         """,
         {"days": days, "as_of": stored(as_of), "min_rows": min_rows},
     )

@@ -35,6 +35,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             tool VARCHAR, needed_by TIMESTAMP, used_at TIMESTAMP, reason_codes VARCHAR[],
             checks STRUCT(name VARCHAR, kind VARCHAR, passed BOOLEAN, blocked BOOLEAN, score DOUBLE)[],
             clock_skew BOOLEAN, server_ts BOOLEAN, extra VARIANT)""",
+        "CREATE TABLE models (service VARCHAR, model VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP)",
         """CREATE TABLE feature_tables (
             service VARCHAR, model VARCHAR, table_name VARCHAR, schema_version INTEGER)""",
         """CREATE TABLE feature_columns (
