@@ -15,6 +15,8 @@ from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
 
 HOUR = timedelta(hours=1)
+WINDOWS = 7
+"""Windows that are read: the evaluated one and those just before it."""
 HISTORY = timedelta(days=28)
 """How far back the beginning of a fault is looked for."""
 
@@ -35,22 +37,22 @@ class FeatureDays:
         return self.windows[0]
 
 
-def feature_days(scope: Scope, windows: int) -> list[FeatureDays]:
+def feature_days(scope: Scope) -> list[FeatureDays]:
     """Read every feature that the window or the reference has, in order of its name; the checks share one read."""
-    return once(scope.facts, ("feature_days", scope.pair, scope.window, windows), lambda: _read(scope, windows))
+    return once(scope.facts, ("feature_days", scope.pair, scope.window), lambda: _read(scope))
 
 
-def _read(scope: Scope, windows: int) -> list[FeatureDays]:
+def _read(scope: Scope) -> list[FeatureDays]:
     reference: dict[str, list[FeatureRow]] = {}
     for row in rows(scope.facts.reference_features(scope.service, scope.model), FeatureRow):
         reference.setdefault(row.feature, []).append(row)
-    seen = _windows(scope, windows)
+    seen = _windows(scope)
     return [
         FeatureDays(
             feature,
             tuple(
                 seen.get((feature, place), FeatureRow(feature, _kind(feature, seen, reference)))
-                for place in range(windows)
+                for place in range(WINDOWS)
             ),
             tuple(reference.get(feature, ())),
         )
@@ -63,10 +65,10 @@ def _kind(feature: str, seen: dict[tuple[str, int], FeatureRow], reference: dict
     return known[0].kind
 
 
-def _windows(scope: Scope, windows: int) -> dict[tuple[str, int], FeatureRow]:
+def _windows(scope: Scope) -> dict[tuple[str, int], FeatureRow]:
     """Sum hours into the evaluated window (place 0) and those before it: one read for all."""
     span = scope.window.length
-    read = Window(scope.window.end - span * windows, scope.window.end)
+    read = Window(scope.window.end - span * WINDOWS, scope.window.end)
     frame = scope.facts.features(scope.service, scope.model, read, step=HOUR)
     if frame.height == 0:
         return {}

@@ -7,17 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-_betaln = cast("Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]", special.betaln)
-_gammaln = cast("Callable[[NDArray[np.float64]], NDArray[np.float64]]", special.gammaln)
 _student = cast("Callable[[float, float], float]", special.stdtr)
 
 Z95 = 1.959963984540054
-MAX_EXACT_ROWS = 20_000
-"""Windows with more rows are thinned for the exact sum: past this, days decide and not rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +58,6 @@ def day_shares(days: Sequence[Count]) -> DayShares:
         per_day = rows / len(used)
         likeness = min(max((dispersion - 1) / max(per_day - 1, 1.0), 0.0), 0.99)
     return DayShares(mean, max((day.share for day in used), default=0.0), likeness, rows, len(used))
-
-
-def excess_probability(now: Count, reference: DayShares) -> float:
-    """How likely a day like the reference's has this share or more: the tail of a beta-binomial.
-
-    Its spread holds what days differ by and what is not known of the mean. Misleads where bursts are so rare that the
-    reference held none: then only persistence over windows tells a fault from a bad day.
-    Source: beta-binomial predictive distribution, moment estimates (Kleinman 1973, JASA 68).
-
-    >>> clean = DayShares(0.0, 0.0, 0.0, 10_000, 28)
-    >>> excess_probability(Count(4, 400), clean) < 1e-5 < excess_probability(Count(1, 400), clean)
-    True
-    """
-    if now.affected <= 0 or now.rows <= 0 or reference.rows <= 0:
-        return 1.0
-    mean = (reference.mean * reference.rows + 0.5) / (reference.rows + 1)
-    likeness = reference.likeness * (1 + 1 / max(reference.days, 1)) + (1 - reference.likeness) / reference.rows
-    concentration = 1 / min(likeness, 0.995) - 1
-    rows, affected = now.rows, now.affected
-    if rows > MAX_EXACT_ROWS:
-        affected = int(affected * (MAX_EXACT_ROWS / rows))
-        rows = MAX_EXACT_ROWS
-    return _beta_binomial_tail(affected, rows, mean * concentration, (1 - mean) * concentration)
-
-
-def _beta_binomial_tail(least: int, rows: int, a: float, b: float) -> float:
-    k = np.arange(least, rows + 1, dtype=np.float64)
-    n = np.full_like(k, rows)
-    choose = _gammaln(n + 1) - _gammaln(k + 1) - _gammaln(n - k + 1)
-    ends = np.array([a, b])
-    log = choose + _betaln(k + a, n - k + b) - _betaln(ends[:1], ends[1:])
-    return float(min(np.exp(log).sum(), 1.0))
 
 
 def student_tail(t: float, degrees: int) -> float:

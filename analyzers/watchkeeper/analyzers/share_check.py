@@ -1,15 +1,22 @@
 """The core of every check of the data: is a share of rows above what the reference's days had, and does it last?
 
-A share breaks a window when it is above the reference's mean by at least ``min_share``, above the reference's worst
-day, and a day like the reference's would have it with a probability below ``alpha`` (beta-binomial over days, times
-the number of features looked at). A condition holds when it breaks ``windows`` disjoint windows in a row, or when it
-is massive: at least ``massive`` of the rows of a feature whose worst reference day was below ``min_share``.
+The smaller the share, the longer it must last before anybody is told:
+
+- ``at_once``: so much of a feature that was clean needs one window,
+- ``in_two``: so much needs two windows in a row,
+- ``min_share`` above the reference's mean needs a run of windows (up to seven) so long that days like the reference's
+  would hardly ever give it: a permutation test over days, times the number of features.
+
+Days are what is compared, never rows: a thousand rows of one bad day are one bad day. Clean is a feature whose worst
+day in the reference was below ``min_share``. Source: exact permutation test of the least share of the run, that is
+the chance that ``run`` of ``days + run`` exchangeable days are all among the highest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -17,7 +24,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Settings, Snapshot, scopes
 from watchkeeper.analyzers.feature_days import FeatureDays, aware, feature_days, history
 from watchkeeper.analyzers.impact.value import estimate
-from watchkeeper.analyzers.intervals import Count, DayShares, day_shares, day_wilson, excess_probability, grade
+from watchkeeper.analyzers.intervals import Count, DayShares, day_shares, day_wilson, grade
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Json, Severity, Window
@@ -26,25 +33,27 @@ if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
 
 MANY = 3
-"""From this many features on, and at least half of all, one finding speaks for them together."""
+"""From this many features on, one finding speaks for them together: they have one cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a share is too high."""
+    """When a share is too high; ``min_affected`` rows at least make a share large."""
 
-    min_rows: float = 50
+    min_rows: float = 30
     min_share: float = 0.01
     alpha: float = 0.001
-    windows: float = 2
-    massive: float = 0.05
+    in_two: float = 0.05
+    at_once: float = 0.05
+    min_affected: float = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found: whether the condition holds, and the corrected probability of the newest window."""
+    """What was found: whether the condition holds, how many windows in a row break the limits, how likely that is."""
 
     holds: bool
+    run: int
     p_value: float
     reference: DayShares
 
@@ -52,32 +61,45 @@ class Verdict:
 def judge(windows: Sequence[Count], days: Sequence[Count], tests: int, limits: Limits) -> Verdict:
     """Judge disjoint windows, the newest first, against the reference's days.
 
-    >>> clean = [Count(0, 400)] * 28
-    >>> judge([Count(8, 400), Count(7, 400)], clean, tests=10, limits=Limits()).holds
-    True
-    >>> judge([Count(8, 400), Count(0, 400)], clean, tests=10, limits=Limits()).holds  # one bad day
-    False
-    >>> judge([Count(60, 400), Count(0, 400)], clean, tests=10, limits=Limits()).holds  # massive
+    >>> clean, calm, high = [Count(0, 400)] * 28, Count(0, 400), Count(8, 400)
+    >>> [judge([high] * run + [calm], clean, tests=10, limits=Limits()).holds for run in (1, 2, 3, 4)]
+    [False, False, False, True]
+    >>> judge([Count(60, 400), calm], clean, tests=10, limits=Limits()).holds
     True
     """
     reference = day_shares(days)
-    chances = [_breaking(window, reference, tests, limits) for window in windows]
-    newest = chances[0]
-    if newest is None:
-        return Verdict(False, 1.0, reference)
-    formerly_clean = reference.worst < limits.min_share
-    massive = formerly_clean and windows[0].share >= limits.massive
-    return Verdict(massive or all(chance is not None for chance in chances), newest, reference)
+    run = 0
+    while run < len(windows) and _breaks(windows[run], reference, limits):
+        run += 1
+    if run == 0 or reference.days == 0:
+        return Verdict(False, 0, 1.0, reference)
+    chances = [run_probability(windows[:length], days) for length in range(1, run + 1)]
+    p_value = min(1.0, min(chances) * max(tests, 1))
+    clean = reference.worst < limits.min_share
+    large = clean and (
+        _is_large(windows[:1], limits.at_once, limits) or (run > 1 and _is_large(windows[:2], limits.in_two, limits))
+    )
+    return Verdict(large or p_value < limits.alpha, run, p_value, reference)
 
 
-def _breaking(window: Count, reference: DayShares, tests: int, limits: Limits) -> float | None:
-    """Give the corrected probability of a window that breaks the limits, None of one that does not."""
-    if window.rows < limits.min_rows or reference.days == 0:
-        return None
-    if window.share < reference.mean + limits.min_share or window.share <= reference.worst:
-        return None
-    chance = min(1.0, excess_probability(window, reference) * max(tests, 1))
-    return chance if chance < limits.alpha else None
+def _breaks(window: Count, reference: DayShares, limits: Limits) -> bool:
+    return window.rows >= limits.min_rows and window.share >= reference.mean + limits.min_share
+
+
+def _is_large(windows: Sequence[Count], share: float, limits: Limits) -> bool:
+    return all(window.share >= share and window.affected >= limits.min_affected for window in windows)
+
+
+def run_probability(run: Sequence[Count], days: Sequence[Count]) -> float:
+    """How likely as many further days like the reference's would all be as high as the lowest of the run.
+
+    >>> round(1 / run_probability([Count(8, 400)] * 4, [Count(0, 400)] * 28))
+    35960
+    """
+    lowest = min(window.share for window in run)
+    usual = [day for day in days if day.rows]
+    as_high = sum(day.share >= lowest for day in usual)
+    return math.comb(len(run) + as_high, len(run)) / math.comb(len(usual) + len(run), len(run))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +160,7 @@ class ShareCheck:
     @property
     def params(self) -> dict[str, Param]:
         """The limits, by name."""
-        limits = self.limits
-        return {
-            "min_rows": limits.min_rows,
-            "min_share": limits.min_share,
-            "alpha": limits.alpha,
-            "windows": limits.windows,
-            "massive": limits.massive,
-        }
+        return asdict(self.limits)
 
     def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
         """Check every feature of every model that has a reference."""
@@ -156,7 +171,7 @@ class ShareCheck:
             if scope.reference is None:
                 continue
             limits = limits_of(scope.settings)
-            days = feature_days(scope, int(limits.windows))
+            days = feature_days(scope)
             readings += [reading for one in days if (reading := self._reading(scope, one)) is not None]
             if max((one.now.rows for one in days), default=0) >= limits.min_rows:
                 judged.add(scope.pair)
@@ -217,7 +232,7 @@ class ShareCheck:
         ]
         told = [(case, words) for case in cases if (words := self.tell(scope, case)) is not None]
         told.sort(key=lambda pair: (-pair[0].now.share, pair[0].days.feature))
-        if len(told) >= MANY and 2 * len(told) >= len(days):
+        if len(told) >= MANY:
             return [self._together(scope, told)]
         return [self._finding(scope, case, words, (case.days.feature,)) for case, words in told]
 
@@ -273,7 +288,7 @@ class ShareCheck:
 
 def limits_of(settings: Settings) -> Limits:
     """Read the limits from the parameters in force."""
-    return Limits(*(settings.number(name) for name in ("min_rows", "min_share", "alpha", "windows", "massive")))
+    return Limits(**{field.name: settings.number(field.name) for field in fields(Limits)})
 
 
 def _loudness(severity: Severity) -> int:

@@ -67,8 +67,8 @@ def _buckets(
         return list(frame.select("bucket", _COLUMNS[sli.measure], "requests").iter_rows())
     latency = facts.latency(window, service=service, model=sli.model, step=step)
     limit = sli.max_ms or 0.0
-    fast = {number: bucket_value(number) <= limit for number in latency["log_bucket"].unique().to_list()}
-    slow = pl.col("n").filter(~pl.col("log_bucket").replace_strict(fast, return_dtype=pl.Boolean)).sum()
+    too_slow = [number for number in latency["log_bucket"].unique().to_list() if bucket_value(number) > limit]
+    slow = pl.col("n").filter(pl.col("log_bucket").is_in(too_slow)).sum()
     counted = latency.group_by("bucket").agg(slow.alias("slow"), pl.col("n").sum().alias("total")).sort("bucket")
     return list(counted.iter_rows())
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Scope, Snapshot, scopes
-from watchkeeper.analyzers.feature_days import FeatureDays, feature_days
+from watchkeeper.analyzers.feature_days import WINDOWS, FeatureDays, feature_days
 from watchkeeper.analyzers.impact.value import estimate
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.schemas.declared import Declarations
@@ -56,7 +56,7 @@ class Frozen:
     @property
     def params(self) -> dict[str, Param]:
         """Rows that a window needs, and windows in a row."""
-        return {"min_rows": 50, "windows": 2}
+        return {"min_rows": 30, "windows": 2}
 
     def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
         """Check every numeric feature of every model that has a reference."""
@@ -66,11 +66,12 @@ class Frozen:
             if scope.reference is None:
                 continue
             min_rows = scope.settings.number("min_rows")
-            for days in feature_days(scope, int(scope.settings.number("windows"))):
+            windows = min(max(int(scope.settings.number("windows")), 1), WINDOWS)
+            for days in feature_days(scope):
                 if days.now.rows >= min_rows:
                     judged.add(scope.pair)
-                if frozen(days.windows, days.reference, min_rows):
-                    findings.append(self._finding(scope, days))
+                if frozen(days.windows[:windows], days.reference, min_rows):
+                    findings.append(self._finding(scope, days, windows))
         return Evaluation(tuple(findings), (), frozenset(judged))
 
     def recompute(self, snapshot: Snapshot) -> float:
@@ -78,10 +79,10 @@ class Frozen:
         low, high = cast("list[float]", snapshot["range"])
         return high - low
 
-    def _finding(self, scope: Scope, days: FeatureDays) -> Finding:
+    def _finding(self, scope: Scope, days: FeatureDays, windows: int) -> Finding:
         value = days.now.min or 0.0
         widths = [row.max - row.min for row in days.reference if row.min is not None and row.max is not None]
-        since = scope.window.end - scope.window.length * len(days.windows)
+        since = scope.window.end - scope.window.length * windows
         snapshot: Snapshot = {"range": [value, days.now.max or 0.0], "reference_widths": list(widths)}
         return Finding(
             analyzer=self.name,

@@ -1,8 +1,7 @@
 """Is a feature missing more often than it used to be?
 
-Counts rows in which the value is null, NaN or infinite. Misleads where values go missing in rare bursts that the
-reference did not hold (a weather station that is down for a day): so one bad day is not enough unless it takes half
-the rows. Source: beta-binomial over the reference's days, see ``share_check``.
+Counts rows in which the value is null, NaN or infinite. Misleads where values go missing in bursts that the reference
+did not hold (a weather station that is down for a day): so one bad day is not enough unless it takes half the rows.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Missing(ShareCheck):
     question = "Is a feature missing more often than in the reference?"
     metric = "missing_share"
     together = "are missing in"
-    limits = Limits(massive=0.5)
+    limits = Limits(in_two=0.1, at_once=0.5)
 
     def affected(self, row: FeatureRow) -> int:
         """Count null, NaN and infinite values."""

@@ -1,8 +1,9 @@
 """Do values lie outside the range that the reference had?
 
 A ticket only where the extreme value lies far out, by more than ``far`` widths of the reference's range (a changed
-unit, a broken sensor); values just outside are a notice, for seasons do that. Misleads for features that grow by
-nature (an account's age): declare ``far`` higher, or the check off, for their model.
+unit, a broken sensor); values just outside are a notice, for seasons and storms do that: with 28 days in the reference
+every 29th day is a record. Misleads for features that grow by nature (an account's age): declare the check off, or
+``far`` higher, for their model.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Param, Scope
 from watchkeeper.analyzers.feature_days import FeatureDays
 from watchkeeper.analyzers.rows import FeatureRow
-from watchkeeper.analyzers.share_check import Case, ShareCheck, Told
+from watchkeeper.analyzers.share_check import Case, Limits, ShareCheck, Told
 from watchkeeper.schemas.findings import Severity
 
 
@@ -26,11 +27,12 @@ class OutOfRange(ShareCheck):
     question = "Do values lie outside the range of the reference?"
     metric = "out_of_range_share"
     together = "lie outside the reference's range in"
+    limits = Limits(in_two=0.1, at_once=0.5)
 
     @property
     def params(self) -> dict[str, Param]:
         """The limits, and how many range widths are far."""
-        return super().params | {"far": 1.0}
+        return super().params | {"far": 5.0}
 
     def affected(self, row: FeatureRow) -> int:
         """Count values on either side."""

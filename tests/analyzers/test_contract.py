@@ -1,0 +1,154 @@
+"""What every analyzer keeps, ours and any plugin's."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from functools import cache
+
+import polars as pl
+import pytest
+from analyzers.world import World, day, from_day, made
+from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
+from watchkeeper.analyzers.registry import discover
+from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, Sli, ValueModel
+from watchkeeper.store.facts.batch import Batch
+
+ALL = discover()
+EVERY = pytest.mark.parametrize("analyzer", ALL.values(), ids=ALL.keys())
+DECLARED = Declarations(
+    objectives=(
+        Objective(name="ok", service="flights", sli=Sli(measure="errors"), target=0.99, days=28),
+        Objective(name="fast", service="flights", sli=Sli(measure="latency", max_ms=500.0), target=0.9, days=7),
+    ),
+    prices=(
+        PriceTable(
+            name="t",
+            currency="EUR",
+            prices=[Price(model="m1", token_class="input", per_million=3.0, valid_from=date(2020, 1, 1))],
+        ),
+    ),
+    values=(ValueModel(name="v", service="flights", currency="EUR", values={"wrong": -10.0}),),
+)
+
+
+def gpus(world: World) -> World:
+    times = [day(30).replace(tzinfo=None) - timedelta(minutes=10 * place) for place in range(1, 100)]
+    samples = pl.DataFrame(
+        {"ts": times, "uuid": "g", "utilization": 0.0, "memory_used_mib": 900.0, "memory_free_mib": 100.0}
+    )
+    world.loader.load(Batch(gpus=samples))
+    return world
+
+
+@cache
+def faulty() -> World:
+    """Everything that can go wrong does, from day 20 on."""
+    late = from_day(20)
+    fifth = late & (pl.int_range(pl.len()) % 5 == 0)
+    frame = made(days=40).with_columns(
+        pl.when(fifth).then(None).otherwise(pl.col("temp")).alias("temp"),
+        pl.when(fifth).then(pl.col("distance") * 1000).otherwise(pl.col("distance")).alias("distance"),
+        pl.when(late).then(pl.col("carrier").replace("B6", "JBU")).otherwise(pl.col("carrier")).alias("carrier"),
+        pl.when(fifth).then(1 - pl.col("outcome")).otherwise(pl.col("outcome")).alias("outcome"),
+        pl.when(fifth).then(0).otherwise(pl.col("ok")).alias("ok"),
+        pl.when(late).then(pl.col("cost") * 2).otherwise(pl.col("cost")).alias("cost"),
+        pl.when(late).then(1.0).otherwise(pl.col("score")).alias("still"),
+    )
+    return gpus(World().load(frame)).with_reference()
+
+
+@cache
+def mistyped() -> World:
+    world = World().load(made(days=20))
+    text = made(days=20, first_day=20).with_columns(pl.col("temp").cast(pl.String))
+    return world.load(text).with_reference()
+
+
+@cache
+def situations() -> dict[str, World]:
+    few = made(days=30).head(1)
+    odd = made(days=30).with_columns(pl.lit(float("nan")).alias("temp"), pl.lit(None, pl.Float64).alias("score"))
+    constant = made(days=30).with_columns(pl.lit(5.0).alias("temp"), pl.lit("AA").alias("carrier"))
+    return {
+        "nothing": World(),
+        "one prediction": World().load(few).with_reference(),
+        "never a number": World().load(odd).with_reference(),
+        "one value": World().load(constant).with_reference(),
+        "no reference": World().load(made(days=30)),
+        "only times": World().load(made(days=30).select("ts")).with_reference(),
+    }
+
+
+@EVERY
+def test_it_says_what_it_is(analyzer: Analyzer) -> None:
+    folder = type(analyzer).__module__.split(".")
+    assert analyzer.name == ".".join(folder[-2:])
+    assert analyzer.question.endswith("?")
+    assert timedelta(0) < analyzer.every <= analyzer.span
+    assert analyzer.quiet > timedelta(0)
+
+
+@EVERY
+def test_no_input_crashes_it_or_makes_it_alert(analyzer: Analyzer) -> None:
+    for words, world in situations().items():
+        for at in (day(25), day(30) + timedelta(hours=7), day(90)):
+            for declared in (Declarations(), DECLARED):
+                evaluation = world.evaluate(analyzer, at, declared)
+                assert not [one for one in evaluation.findings if one.severity.alerts], (words, at)
+
+
+def told(analyzer: Analyzer) -> Evaluation:
+    world = mistyped() if analyzer.name == "data.mismatch" else faulty()
+    return world.evaluate(analyzer, day(30), DECLARED)
+
+
+@EVERY
+def test_its_findings_can_be_recomputed_from_their_snapshot(analyzer: Analyzer) -> None:
+    evaluation = told(analyzer)
+    assert evaluation.findings or evaluation.readings
+    for finding in evaluation.findings:
+        snapshot = json.loads(json.dumps(finding.evidence.snapshot, allow_nan=False))
+        assert snapshot == finding.evidence.snapshot
+        assert analyzer.recompute(snapshot) == finding.observed
+        assert finding.analyzer == analyzer.name
+        assert finding.as_of == day(30)
+        assert finding.window.end <= finding.as_of
+        assert 0 < len(finding.summary) <= 200
+        assert finding.evidence.grade in "ABCD"
+        assert finding.subjects
+
+
+def test_the_faulty_world_makes_all_but_the_readers_speak() -> None:
+    silent = {name for name, analyzer in ALL.items() if not told(analyzer).findings}
+    assert silent == {"cost.per_success", "impact.value"}
+
+
+@EVERY
+def test_its_readings_are_numbers_of_its_own_window(analyzer: Analyzer) -> None:
+    for reading in told(analyzer).readings:
+        assert reading.analyzer == analyzer.name
+        assert reading.value == reading.value
+        assert abs(reading.value) < float("inf")
+        assert reading.window.start < reading.window.end <= reading.as_of
+        assert reading.lower is None or reading.lower <= reading.value + 1e-9
+        assert reading.upper is None or reading.value <= reading.upper + 1e-9
+        assert reading.maturity is None or 0 <= reading.maturity <= 1
+
+
+@EVERY
+def test_the_same_question_has_the_same_answer(analyzer: Analyzer) -> None:
+    assert told(analyzer) == told(analyzer)
+
+
+@EVERY
+def test_what_comes_later_changes_nothing(analyzer: Analyzer) -> None:
+    """Facts after ``as_of`` are in no answer: the world cut at that time says the same."""
+    frame = made(days=40).with_columns(
+        pl.when(from_day(20) & (pl.int_range(pl.len()) % 5 == 0)).then(None).otherwise(pl.col("temp")).alias("temp")
+    )
+    whole = World().load(frame).with_reference().evaluate(analyzer, day(30), DECLARED)
+    cut = frame.filter(~from_day(30)).with_columns(
+        pl.when(pl.col("outcome_ts") <= day(30).replace(tzinfo=None)).then(pl.col("outcome_ts")).alias("outcome_ts")
+    )
+    assert World().load(cut).with_reference().evaluate(analyzer, day(30), DECLARED) == whole
