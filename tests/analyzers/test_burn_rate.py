@@ -8,6 +8,7 @@ import pytest
 from analyzers.world import START, World, day
 from hypothesis import given
 from hypothesis import strategies as st
+
 from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.slo import burn_rate
 from watchkeeper.analyzers.slo.burn_rate import burning, policy

@@ -9,6 +9,7 @@ from functools import cache
 import polars as pl
 import pytest
 from analyzers.world import World, day, from_day, made
+
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, Sli, ValueModel

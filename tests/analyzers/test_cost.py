@@ -7,6 +7,7 @@ import pytest
 from analyzers.world import World, day, from_day, made
 from hypothesis import given
 from hypothesis import strategies as st
+
 from watchkeeper.analyzers.cost import per_request, per_success
 from watchkeeper.analyzers.rows import TrafficRow
 from watchkeeper.analyzers.spending import Spend, price_on, spend_of, total
@@ -105,7 +106,8 @@ def test_a_stable_cost_is_read_and_not_told() -> None:
 
 def test_a_dearer_request_is_a_notice_that_names_the_tokens() -> None:
     longer = [
-        pl.when(from_day(20)).then(pl.col(name) * 1.4).otherwise(pl.col(name)).alias(name) for name in ("cost", "tokens_in")
+        pl.when(from_day(20)).then(pl.col(name) * 1.4).otherwise(pl.col(name)).alias(name)
+        for name in ("cost", "tokens_in")
     ]
     world = World().load(made(days=30).with_columns(longer)).with_reference()
     assert world.findings(REQUEST, day(21)) == ()

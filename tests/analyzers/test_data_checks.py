@@ -5,6 +5,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 from analyzers.world import DAY, World, day, from_day, made
+
 from watchkeeper.analyzers.data import frozen, mismatch, missing, out_of_range, unseen
 from watchkeeper.schemas.declared import Declarations, Monitor
 from watchkeeper.schemas.findings import DataState, Finding, Severity
@@ -43,7 +44,9 @@ def test_creeping_nulls_are_told_on_the_fourth_day_with_their_beginning() -> Non
     assert finding.subjects == ("temp",)
     assert finding.severity is Severity.TICKET
     assert finding.since == day(18)
-    assert finding.summary == "temp of flights is missing in 5.0 % of the rows since 23 Jan; in the reference it was 0 %."
+    assert (
+        finding.summary == "temp of flights is missing in 5.0 % of the rows since 23 Jan; in the reference it was 0 %."
+    )
     assert finding.interval is not None
     assert finding.interval[0] < 0.05 < finding.interval[1]
     assert finding.evidence.p_value is not None
@@ -103,7 +106,9 @@ def test_a_number_that_stands_still_is_frozen() -> None:
     world = broken(pl.lit(12.5).alias("temp"))
     assert world.findings(frozen.ANALYZER, day(19)) == ()
     finding = only(world.findings(frozen.ANALYZER, day(20)))
-    assert finding.summary == "temp of flights is 12.5 in every row since 23 Jan; it varied on every day of the reference."
+    assert (
+        finding.summary == "temp of flights is 12.5 in every row since 23 Jan; it varied on every day of the reference."
+    )
     assert (finding.observed, finding.data_state) == (0.0, DataState.STALE)
 
 

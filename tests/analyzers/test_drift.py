@@ -7,15 +7,18 @@ import pytest
 from analyzers.world import World, day, from_day, made
 from hypothesis import given
 from hypothesis import strategies as st
+
 from watchkeeper.analyzers.drift import jensen_shannon, psi
 from watchkeeper.analyzers.drift_check import Bins, merged
 from watchkeeper.analyzers.rows import BinRow
 from watchkeeper.schemas.findings import Severity
 
 PSI, JS = psi.ANALYZER, jensen_shannon.ANALYZER
-histograms = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), min_size=1, max_size=30).map(
-    lambda pairs: Bins(tuple(now for now, _ in pairs), tuple(reference for _, reference in pairs))
-).filter(lambda bins: sum(bins.now) > 0 and sum(bins.reference) > 0)
+histograms = (
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), min_size=1, max_size=30)
+    .map(lambda pairs: Bins(tuple(now for now, _ in pairs), tuple(reference for _, reference in pairs)))
+    .filter(lambda bins: sum(bins.now) > 0 and sum(bins.reference) > 0)
+)
 fine_bins = st.lists(
     st.tuples(st.integers(-5, 60), st.integers(0, 500), st.integers(0, 500)), max_size=60, unique_by=lambda row: row[0]
 ).map(lambda rows: [BinRow("x", "numeric", place, n, reference) for place, n, reference in rows])

@@ -7,6 +7,7 @@ import pytest
 from analyzers.world import World, day
 from hypothesis import given
 from hypothesis import strategies as st
+
 from watchkeeper.analyzers.gpu import idle
 from watchkeeper.analyzers.gpu.idle import shares
 from watchkeeper.analyzers.rows import GpuRow

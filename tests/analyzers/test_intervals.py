@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from watchkeeper.analyzers.intervals import Count, day_shares, day_wilson, wilson
 
 counts = st.integers(1, 5000).flatmap(lambda rows: st.integers(0, rows).map(lambda affected: Count(affected, rows)))

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from analyzers.world import World, day, from_day, made
+
 from watchkeeper.analyzers.quality import matured
 from watchkeeper.analyzers.quality.matured import Errors, compare
 from watchkeeper.schemas.declared import Declarations, Monitor, ValueModel
@@ -65,7 +66,9 @@ def test_a_worse_model_is_a_ticket_with_its_maturity() -> None:
 
 def test_a_declared_value_gives_the_loss_a_day_and_its_basis() -> None:
     world = World().load(worse(0.2)).with_reference()
-    values = ValueModel(name="v", service="flights", currency="EUR", values={"false_negative": -40.0, "false_positive": -5.0})
+    values = ValueModel(
+        name="v", service="flights", currency="EUR", values={"false_negative": -40.0, "false_positive": -5.0}
+    )
     impact = world.findings(MATURED, day(30), Declarations(values=(values,)))[0].impact
     assert impact is not None
     assert impact.currency == "EUR"

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from watchkeeper.analyzers import registry
 from watchkeeper.analyzers.data import missing
 from watchkeeper.analyzers.evaluation import check_monitors, settings_for
@@ -13,6 +15,14 @@ from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Severity
 
 ALL = registry.discover()
+PLUGIN = """
+from watchkeeper.analyzers.data.missing import Missing
+
+class Mine(Missing):
+    name = "mine.own"
+
+ANALYZER = Mine()
+"""
 
 
 def test_every_folder_is_found_and_named_by_its_path() -> None:
@@ -47,10 +57,9 @@ def test_a_module_without_an_analyzer_is_refused_by_name() -> None:
         registry.analyzer_of(ModuleType("empty"))
 
 
-def test_a_plugin_is_loaded_like_our_own(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from watchkeeper.analyzers.data.missing import Missing\nclass Mine(Missing):\n    name = 'mine.own'\nANALYZER = Mine()\n"
-    (tmp_path / "mine_plugin.py").write_text(code)  # type: ignore[operator]
-    info = tmp_path / "mine_plugin-1.0.dist-info"  # type: ignore[operator]
+def test_a_plugin_is_loaded_like_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_plugin.py").write_text(PLUGIN)
+    info = tmp_path / "mine_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[watchkeeper.analyzers]\nown = mine_plugin\n")
@@ -94,8 +103,14 @@ def test_the_most_specific_monitor_wins() -> None:
     ("monitor", "words"),
     [
         (Monitor(name="x", analyzer="data.mising"), "Monitor x: there is no analyzer 'data.mising'; known: cost.per"),
-        (Monitor(name="x", analyzer="data.missing", params={"nope": 1}), "data.missing has no parameter 'nope'; known: min"),
-        (Monitor(name="x", analyzer="data.missing", params={"alpha": "low"}), "parameter alpha of data.missing is like"),
+        (
+            Monitor(name="x", analyzer="data.missing", params={"nope": 1}),
+            "data.missing has no parameter 'nope'; known: min",
+        ),
+        (
+            Monitor(name="x", analyzer="data.missing", params={"alpha": "low"}),
+            "parameter alpha of data.missing is like",
+        ),
         (Monitor(name="x", analyzer="data.missing", params={"alpha": True}), "parameter alpha of data.missing is like"),
     ],
 )

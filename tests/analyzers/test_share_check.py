@@ -4,13 +4,15 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+
 from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.share_check import Limits, judge, run_probability
 
 CLEAN = [Count(0, 400)] * 28
+USUAL = Limits()
 
 
-def holds(windows: list[Count], days: list[Count] = CLEAN, tests: int = 10, limits: Limits = Limits()) -> bool:
+def holds(windows: list[Count], days: list[Count] = CLEAN, tests: int = 10, limits: Limits = USUAL) -> bool:
     return judge(windows, days, tests, limits).holds
 
 
@@ -66,8 +68,6 @@ def test_a_share_that_does_not_change_is_hardly_ever_told(likeness: float) -> No
         shares = np.full(128, mean) if strength is None else rng.beta(mean * strength, (1 - mean) * strength, 128)
         counts = [Count(int(affected), rows) for affected in rng.binomial(rows, shares)]
         days, later = counts[:28], counts[28:]
-        candidates = [
-            place for place in range(1, 100) if min(later[place].share, later[place - 1].share) > mean + 0.01
-        ]
+        candidates = [place for place in range(1, 100) if min(later[place].share, later[place - 1].share) > mean + 0.01]
         told += sum(holds([later[place], later[place - 1]], days) for place in candidates)
     assert told <= 10

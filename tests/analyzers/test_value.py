@@ -5,6 +5,7 @@ import pytest
 from analyzers.world import World, day, from_day, made
 from hypothesis import given
 from hypothesis import strategies as st
+
 from watchkeeper.analyzers.data import missing
 from watchkeeper.analyzers.impact import value
 from watchkeeper.analyzers.impact.value import lost_per_day, worth
@@ -55,7 +56,10 @@ def test_without_a_declared_kind_there_is_no_value() -> None:
 
 
 def test_the_loss_is_against_the_reference_at_the_traffic_of_the_window() -> None:
-    now, usual = worth([QualityRow(700, 700, 350, 350)], {"wrong": -1.0}), worth([QualityRow(9, 9, 9, 0)], {"wrong": -1.0})
+    now, usual = (
+        worth([QualityRow(700, 700, 350, 350)], {"wrong": -1.0}),
+        worth([QualityRow(9, 9, 9, 0)], {"wrong": -1.0}),
+    )
     assert now is not None
     assert usual is not None
     assert lost_per_day(now, usual, 7 * (day(1) - day(0))) == 50.0

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+
 from watchkeeper.analyzers import backtest
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.memo import remembering
@@ -21,6 +22,7 @@ from watchkeeper.store.facts.reader import FactReader
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 REFERENCE_DAYS = 14
+NOTHING = Declarations()
 
 
 def made(days: int = 24, rows: int = 200, seed: int = 1, first_day: int = 0) -> pl.DataFrame:
@@ -84,13 +86,9 @@ class World:
         references.make_due(self.facts, at or day(days), days)
         return self
 
-    def evaluate(
-        self, analyzer: Analyzer, at: datetime, declared: Declarations = Declarations()
-    ) -> Evaluation:
+    def evaluate(self, analyzer: Analyzer, at: datetime, declared: Declarations = NOTHING) -> Evaluation:
         reader = remembering(self.reader)
         return analyzer.evaluate(reader, declared, Window(at - analyzer.span, at), at)
 
-    def findings(
-        self, analyzer: Analyzer, at: datetime, declared: Declarations = Declarations()
-    ) -> tuple[Finding, ...]:
+    def findings(self, analyzer: Analyzer, at: datetime, declared: Declarations = NOTHING) -> tuple[Finding, ...]:
         return self.evaluate(analyzer, at, declared).findings

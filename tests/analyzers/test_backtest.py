@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from analyzers.world import from_day, made
+
+from watchkeeper.analyzers.backtest import backtest
+from watchkeeper.schemas.errors import InputError
+
+
+def written(frame: pl.DataFrame, folder: Path, name: str = "stream.parquet") -> Path:
+    file = folder / name
+    frame.write_parquet(file)
+    return file
+
+
+def broken(days: int = 30) -> pl.DataFrame:
+    late = from_day(20)
+    return made(days=days, rows=100).with_columns(
+        pl.when(late).then(pl.col("carrier").replace("B6", "JBU")).otherwise(pl.col("carrier")).alias("carrier"),
+        pl.lit("x").alias("segment"),
+    )
+
+
+def alerts(result: dict[str, object]) -> list[tuple[int, tuple[str, ...]]]:
+    return [
+        (finding["day"], tuple(finding["subjects"]))
+        for finding in result["findings"]  # type: ignore[attr-defined]
+        if finding["severity"] in ("page", "ticket")
+    ]
+
+
+def test_the_result_follows_the_contract(tmp_path: Path) -> None:
+    result = json.loads(json.dumps(backtest(written(broken(), tmp_path), 14)))
+    assert (result["reference_days"], result["first_day"], result["days"]) == (14, "2026-01-05", 30)
+    for finding in result["findings"]:
+        assert 14 <= finding["day"] < 30
+        assert finding["severity"] in ("page", "ticket", "notice")
+        assert all(isinstance(name, str) for name in finding["subjects"])
+    assert alerts(result) == [(20, ("carrier",))]
+
+
+def test_nothing_looks_ahead(tmp_path: Path) -> None:
+    whole = backtest(written(broken(), tmp_path), 14)
+    cut = backtest(written(broken().filter(~from_day(24)), tmp_path, "cut.parquet"), 14)
+    assert cut["days"] == 24
+    early = [
+        (finding["day"], finding["subjects"], finding["metric"], finding["severity"])
+        for finding in whole["findings"]  # type: ignore[attr-defined]
+        if finding["day"] < 24
+    ]
+    assert early == [
+        (finding["day"], finding["subjects"], finding["metric"], finding["severity"])
+        for finding in cut["findings"]  # type: ignore[attr-defined]
+    ]
+
+
+def test_times_with_a_zone_are_the_same(tmp_path: Path) -> None:
+    frame = broken(days=24)
+    zoned = frame.with_columns(
+        pl.col("ts", "outcome_ts").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+    )
+    plain = backtest(written(frame, tmp_path), 14)
+    assert alerts(backtest(written(zoned, tmp_path, "zoned.parquet"), 14)) == alerts(plain)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [["ts"], ["ts", "temp"], ["ts", "prediction", "score"], ["ts", "latency_ms", "ok", "cost", "tokens_in", "carrier"]],
+)
+def test_a_file_with_few_columns_works(columns: list[str], tmp_path: Path) -> None:
+    result = backtest(written(made(days=20, rows=60).select(columns), tmp_path), 14)
+    assert result["days"] == 20
+    assert alerts(result) == []
+
+
+def test_text_outcomes_and_predictions_work(tmp_path: Path) -> None:
+    frame = made(days=36, rows=100).with_columns(
+        pl.col("prediction", "outcome").replace_strict({0: "no", 1: "yes"}, return_dtype=pl.String)
+    )
+    wrong = from_day(20) & (pl.int_range(pl.len()) % 3 == 0)
+    frame = frame.with_columns(pl.when(wrong).then(pl.lit("maybe")).otherwise(pl.col("outcome")).alias("outcome"))
+    assert ("error",) in [subjects for _, subjects in alerts(backtest(written(frame, tmp_path), 14))]
+
+
+def test_what_cannot_be_replayed_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs at least one row and a column ts"):
+        backtest(written(pl.DataFrame({"x": [1]}), tmp_path), 14)
+    with pytest.raises(InputError, match="column ts must hold times, not String"):
+        backtest(written(pl.DataFrame({"ts": ["today"]}), tmp_path), 14)
+    text = tmp_path / "text.parquet"
+    text.write_text("no")
+    with pytest.raises(InputError, match=r"cannot read .*text\.parquet as Parquet"):
+        backtest(text, 14)
