@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +41,10 @@ from watchkeeper.store.facts.reader import FactReader
 log = logging.getLogger("watchkeeper.server")
 OPEN = (Phase.PENDING, Phase.FIRING)
 CHANGE_LOOKBACK = timedelta(days=14)
+
+
+class _Ending(Exception):
+    """The server stops: leave the catch-up where it is, its watermarks say where to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Rooms:
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
         self._sender = SenderLoop(Sender(stores.control), wall)
         self._schedule: Schedule | None = None
+        self._ending = threading.Event()
         self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
 
     def start(self) -> None:
@@ -100,6 +107,7 @@ class Rooms:
 
     def stop(self) -> None:
         """Take nothing new, finish what is at hand, close the stores."""
+        self._ending.set()
         self._clockwork.stop()
         self.poller.stop()
         self._sender.stop()
@@ -144,7 +152,8 @@ class Rooms:
     def _tick(self) -> None:
         if self._schedule is None:
             self._schedule = self._make_schedule()
-        self._schedule.run_due()
+        with contextlib.suppress(_Ending):
+            self._schedule.run_due()
 
     def _make_schedule(self) -> Schedule:
         with self.stores.control.snapshot() as tx:
@@ -164,6 +173,9 @@ class Rooms:
         )
 
     def _maintain(self, as_of: datetime) -> None:
+        """Make the references that are due; called before each time, so here a catch-up of weeks can be left."""
+        if self._ending.is_set():
+            raise _Ending
         reference = self.settings.reference
         for service, model in references.make_due(self.stores.facts, as_of, reference.days, reference.min_rows):
             log.info("kept the first %d days of %s / %s as its reference", reference.days, service, model)

@@ -62,8 +62,9 @@ async def _known(_request: Request, error: Exception) -> Response:
 def serve(settings: Settings) -> None:
     """Serve until told to stop; then finish what is at hand."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for library in ("alembic", "apscheduler", "httpx"):
+    for library in ("alembic", "httpx"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns at every tick of a round that takes longer
     key = server_key(settings.server.host, settings.auth.api_key_file)
     config = uvicorn.Config(
         app=FastAPI(),
