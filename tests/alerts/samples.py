@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from watchkeeper.alerts.incidents import Timing
 from watchkeeper.alerts.links import Links
 from watchkeeper.schemas.declared import Declarations, Receiver, Route, System
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Impact, Severity, Window
@@ -76,3 +77,7 @@ OWNED = System(
 
 def sqlite_control(folder: Path) -> Control:
     return open_control(f"sqlite:///{folder / 'control.db'}")
+
+
+AT_ONCE = Timing(keep_page=timedelta(0), keep_ticket=timedelta(0))
+"""Incidents that end with their last condition."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from alerts.samples import LINKS, NOTHING_DECLARED, START, day, finding
+from alerts.samples import AT_ONCE, LINKS, NOTHING_DECLARED, START, day, finding
 from alerts.serving import serving
 from fastapi import FastAPI
 from httpx import Client
@@ -57,6 +57,7 @@ def told(control: Control) -> str:
         in_force,
         day(1),
         LINKS,
+        timing=AT_ONCE,
     )
     Sender(control).run_once(day(1))
     return next(change.incident.id for change in changes if change.incident.service == "delays")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from alerts.samples import START, day, finding
+from alerts.samples import AT_ONCE, START, day, finding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from watchkeeper.schemas.findings import DataState, Finding, Severity
 from watchkeeper.store.control.records import Incident, Member, Phase
 
 PAGE, TICKET, NOTICE = Severity.PAGE, Severity.TICKET, Severity.NOTICE
-TIMING = Timing()
+TIMING = AT_ONCE
 
 
 def run(
@@ -157,7 +157,7 @@ def test_data_state_stands_beside_the_state() -> None:
 
 
 def test_hold_keeps_it_pending_and_a_short_one_is_never_told() -> None:
-    timing = Timing(hold=timedelta(days=2))
+    timing = Timing(timedelta(days=2), keep_page=timedelta(0), keep_ticket=timedelta(0))
     assert kinds(run({0: [f(0)], 1: [f(1)], 2: [f(2)]}, timing)) == ["opened", "seen", "seen", "fired"]
     short = run({0: [f(0)], 1: [f(1, active=False)], 3: [f(3)], 5: [f(5)]}, timing)
     assert kinds(short) == ["opened", "quiet", "subsided", "opened", "seen", "fired"]
@@ -297,3 +297,20 @@ def test_known_conditions_that_fire_again_are_silent(found: list[Finding]) -> No
     repeated = evaluate(last, again, day(21), TIMING, lambda _: day(21))
     assert "fired" not in told(repeated)
     assert "updated" not in told(repeated)
+
+
+@pytest.mark.parametrize(("severity", "keeps"), [(TICKET, 7.0), (PAGE, 1 / 24)])
+def test_what_comes_and_goes_is_told_once(severity: Severity, keeps: float) -> None:
+    gap = keeps * 0.9
+    days = {number * gap: [f(number * gap, severity=severity, active=number % 2 == 0)] for number in range(9)}
+    steps = run(days, Timing())
+    assert told(steps) == ["fired"]
+    quiet_since = 8 * gap
+    ended = evaluate(
+        steps[-1].incident,
+        [f(quiet_since + 0.001, severity=severity, active=False)],
+        day(quiet_since + keeps),
+        Timing(),
+        lambda _: day(quiet_since + keeps),
+    )
+    assert told(ended) == ["resolved"]

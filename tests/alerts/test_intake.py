@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from alerts.samples import LINKS, NOTHING_DECLARED, OWNED, START, day, finding, sqlite_control, webhook
+from alerts.samples import AT_ONCE, LINKS, NOTHING_DECLARED, OWNED, START, day, finding, sqlite_control, webhook
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -91,7 +91,9 @@ def test_the_same_receiver_by_two_routes_is_told_once(control: Control) -> None:
 
 def test_a_removed_route_is_not_told_the_end(control: Control) -> None:
     record(control, [finding()], BOTH, START, LINKS)
-    record(control, [finding(at=day(1), active=False)], Declarations(routes=BOTH.routes[:1]), day(1), LINKS)
+    record(
+        control, [finding(at=day(1), active=False)], Declarations(routes=BOTH.routes[:1]), day(1), LINKS, timing=AT_ONCE
+    )
     assert messages(control) == [("team", "fired")]
 
 

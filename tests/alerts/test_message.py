@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from alerts.samples import LINKS, OWNED, START, day, finding
+from alerts.samples import AT_ONCE, LINKS, OWNED, START, day, finding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.alerts.incidents import Timing, evaluate
+from watchkeeper.alerts.incidents import evaluate
 from watchkeeper.alerts.message import Content, compose
 from watchkeeper.alerts.notification import Transition
 from watchkeeper.schemas.declared import Declarations, ValueModel
@@ -20,7 +20,7 @@ NOTHING = Declarations()
 def incident_of(*found: Finding) -> Incident:
     incident: Incident | None = None
     for at in sorted({one.as_of for one in found}):
-        steps = evaluate(incident, [one for one in found if one.as_of == at], at, Timing(), lambda _, at=at: at)
+        steps = evaluate(incident, [one for one in found if one.as_of == at], at, AT_ONCE, lambda _, at=at: at)
         incident = steps[-1].incident
     assert incident is not None
     return incident

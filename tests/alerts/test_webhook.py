@@ -5,7 +5,7 @@ import json
 
 import httpx
 import pytest
-from alerts.samples import LINKS, OWNED, START, day, finding, webhook
+from alerts.samples import AT_ONCE, LINKS, OWNED, START, day, finding, webhook
 from alerts.sink import Answer, sink
 
 from watchkeeper.alerts.intake import record
@@ -117,7 +117,14 @@ def test_the_end_on_the_wire(control: Control) -> None:
             day(1),
             LINKS,
         )
-        record(control, [finding(s, at=day(2), active=False) for s in ("origin", "latency")], in_force, day(2), LINKS)
+        record(
+            control,
+            [finding(s, at=day(2), active=False) for s in ("origin", "latency")],
+            in_force,
+            day(2),
+            LINKS,
+            timing=AT_ONCE,
+        )
         Sender(control).run_once(day(3))
         bodies = [one.body for one in hook.received]
         assert hook.received[0].headers["content-type"] == "application/json"

@@ -35,10 +35,22 @@ WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a condition must hold before it fires, and how long it must be quiet to be over by itself."""
+    """How long a condition must hold before it fires, and how long it must be quiet before it is over.
+
+    ``quiet`` ends what nobody looks at any more. ``keep_page`` and ``keep_ticket`` keep an incident open after its
+    last condition went away, so that one which comes and goes around its threshold is told once, not each time.
+    """
 
     hold: timedelta = timedelta(0)
     quiet: timedelta = timedelta(days=7)
+    keep_page: timedelta = timedelta(hours=1)
+    keep_ticket: timedelta = timedelta(days=7)
+
+    def keep(self, incident: Incident) -> timedelta:
+        """Give how long an incident outlives its last condition."""
+        if incident.state is Phase.PENDING:
+            return timedelta(0)
+        return self.keep_page if incident.told_severity is Severity.PAGE else self.keep_ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,8 @@ def settle(state: Incident | None, now: datetime, timing: Timing, evaluated: Eva
             steps.append(Step(state, now, "quiet", {"fingerprint": member.fingerprint, "subject": member.subject}))
     going_on = [member for member in state.alerting if member.active]
     if not going_on:
-        return [*steps, _end(state, now)]
+        calm_since = max((member.held_at for member in state.alerting), default=state.opened_at)
+        return [*steps, _end(state, now)] if now - calm_since >= timing.keep(state) else steps
     if state.state is Phase.PENDING and now - state.opened_at < timing.hold:
         return steps
     return steps + _tell(state, now, going_on)
