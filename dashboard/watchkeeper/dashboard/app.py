@@ -1,0 +1,28 @@
+"""The dashboard: four pages, each a file in ``views/``. Run by ``watchkeeper dashboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from watchkeeper.dashboard import links
+from watchkeeper.dashboard.views import fleet, incident, model, start
+
+ICON = str(Path(__file__).with_name("icon.svg"))
+
+
+def main() -> None:
+    """Show the page that the URL names."""
+    st.set_page_config(page_title="Watchkeeper", page_icon=ICON, layout="wide")
+    st.logo(ICON, size="large")
+    pages = {
+        "Watch": [links.page(links.FLEET, fleet.page), links.page(links.MODEL, model.page)],
+        "Review": [links.page(links.INCIDENT, incident.page)],
+        "Set up": [links.page(links.START, start.page)],
+    }
+    st.navigation(pages).run()
+
+
+if __name__ == "__main__":
+    main()

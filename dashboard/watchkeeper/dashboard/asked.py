@@ -1,0 +1,232 @@
+"""What each page asks, in one burst of concurrent questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from watchkeeper.dashboard import rows
+from watchkeeper.dashboard.client import Asked, Client
+from watchkeeper.schemas.errors import NotFound
+
+DAY = timedelta(days=1)
+FLEET = timedelta(days=7)
+WINDOWS: dict[str, timedelta | None] = {
+    "7d": timedelta(days=7), "28d": timedelta(days=28), "90d": timedelta(days=90), "all": None,
+}  # fmt: skip
+STEPS = (timedelta(hours=1), timedelta(hours=3), timedelta(hours=6), DAY, timedelta(days=7))
+MOST_STEPS = 120
+LOUD = {"page": 0, "ticket": 1}
+BEFORE, AFTER = timedelta(days=7), timedelta(days=2)
+"""How much of the time around an incident its evidence shows."""
+
+T = TypeVar("T")
+
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What every page starts from: the clock and completeness, what was declared, what is wrong now.
+
+    Where nothing is, ``lately`` holds what was, within the days that Fleet health shows.
+    """
+
+    status: rows.Status
+    declared: rows.Declared
+    incidents: tuple[rows.Incident, ...]
+    worst: rows.IncidentStory | None = None
+    lately: tuple[rows.Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All models over seven days: the last day, the seven, the seven before, and the course of each number."""
+
+    span: Span
+    step: timedelta
+    day: tuple[rows.Overview, ...]
+    week: tuple[rows.Overview, ...]
+    before: tuple[rows.Overview, ...]
+    traffic: tuple[rows.Traffic, ...]
+    drift: tuple[rows.Reading, ...]
+    budgets: tuple[rows.Reading, ...]
+    errors: tuple[rows.Reading, ...]
+    costs: tuple[rows.Reading, ...]
+    changes: tuple[rows.Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model over a window."""
+
+    span: Span
+    step: timedelta
+    overview: rows.Overview | None
+    before: rows.Overview | None
+    traffic: tuple[rows.Traffic, ...]
+    quality: tuple[rows.Quality, ...]
+    drift: tuple[rows.Reading, ...]
+    budgets: tuple[rows.Reading, ...]
+    bins: tuple[rows.Bin, ...]
+    features: tuple[rows.Feature, ...]
+    unseen: tuple[rows.Unseen, ...]
+    changes: tuple[rows.Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One incident, and the numbers around its onset."""
+
+    story: rows.IncidentStory
+    span: Span
+    onset: datetime
+    readings: tuple[rows.Reading, ...]
+    bins: tuple[rows.Bin, ...]
+    changes: tuple[rows.Change, ...]
+
+
+def head(client: Client) -> Head:
+    """Ask for what every page starts from; of the worst incident everything, as a list cuts its sentence short."""
+    status, declared = client.later(client.status), client.later(client.declared)
+    incidents = worst_first(one for one in client.incidents("open") if one.open)
+    if incidents:
+        return Head(status.result(), declared.result(), tuple(incidents), client.incident(incidents[0].id))
+    begin = status.result().now - FLEET
+    over = (one for one in client.incidents("resolved") if one.resolved_at is not None and one.resolved_at >= begin)
+    return Head(status.result(), declared.result(), (), lately=tuple(over))
+
+
+def worst_first(incidents: Iterable[rows.Incident]) -> list[rows.Incident]:
+    """Order incidents: firing before pending, pages before tickets, then by what they cost and by age."""
+    return sorted(
+        incidents,
+        key=lambda one: (
+            one.state != "firing",
+            LOUD.get(one.severity or "", 2),
+            -(one.impact.per_day if one.impact else 0.0),
+            one.opened_at,
+        ),
+    )
+
+
+def fleet(client: Client, now: datetime) -> Fleet:
+    """Ask for all models."""
+    span, step = (now - FLEET, now), timedelta(hours=3)
+    ask = _Asking(client, {"start": span[0], "end": now})
+    known = {"end": _after(now)}
+    day = ask(rows.Overview, "overview", {"start": now - DAY})
+    traffic = ask(rows.Traffic, "traffic", {"start": aligned(span[0], step), "step": _seconds(step)})
+    week = ask(rows.Overview, "overview")
+    drift = ask(rows.Reading, "readings", known | {"metric": "psi"})
+    budgets = ask(rows.Reading, "readings", known | {"metric": "slo_budget_left"})
+    before = ask(rows.Overview, "overview", {"start": span[0] - FLEET, "end": span[0]})
+    errors = ask(rows.Reading, "readings", known | {"metric": "error_rate"})
+    costs = ask(rows.Reading, "readings", known | {"metric": "cost_per_request"})
+    changes = ask(rows.Change, "changes", known)
+    return Fleet(
+        span, step, day.result(), week.result(), before.result(), traffic.result(), drift.result(), budgets.result(),
+        errors.result(), costs.result(), changes.result(),
+    )  # fmt: skip
+
+
+def models(client: Client, now: datetime) -> tuple[rows.Overview, ...]:
+    """List every model that ever sent something, with what it did in the last seven days."""
+    return client.query(rows.Overview, "overview", {"start": now - FLEET, "end": now})
+
+
+def model(client: Client, service: str, name: str, window: timedelta | None, now: datetime, first: datetime) -> Model:
+    """Ask for one model over a window that ends now; a window of None goes back to its first event."""
+    span = (min(max(first, now - window) if window is not None else first, now - DAY), now)
+    step = step_of(span)
+    slow = max(step, DAY)
+    ask = _Asking(client, {"start": span[0], "end": now, "service": service, "model": name})
+    known = {"end": _after(now)}
+    traffic = ask(rows.Traffic, "traffic", {"start": aligned(span[0], step), "step": _seconds(step)})
+    overview = ask(rows.Overview, "overview")
+    before = ask(rows.Overview, "overview", {"start": span[0] - (now - span[0]), "end": span[0]})
+    quality = ask(rows.Quality, "quality", {"start": aligned(span[0], slow), "step": _seconds(slow)})
+    drift = ask(rows.Reading, "readings", known | {"metric": "psi"})
+    budgets = ask(rows.Reading, "readings", known | {"metric": "slo_budget_left", "model": None})
+    changes = ask(rows.Change, "changes", known | {"model": None})
+    bins = ask(rows.Bin, "histogram")
+    features = ask(rows.Feature, "features")
+    unseen = client.later(_unseen, client, ask.always)
+    return Model(
+        span, step, _of(overview.result(), name), _of(before.result(), name), traffic.result(), quality.result(),
+        drift.result(), budgets.result(), bins.result(), features.result(), unseen.result(), changes.result(),
+    )  # fmt: skip
+
+
+def evidence(client: Client, identity: str, now: datetime) -> Evidence:
+    """Ask for one incident, then for what surrounds its onset."""
+    story = client.incident(identity)
+    finding = story.findings[0].latest if story.findings else None
+    onset = story.onset
+    end = min(now, (story.resolved_at or now) + AFTER)
+    span = (min(onset - BEFORE, end - BEFORE), end)
+    ask = _Asking(client, {"start": span[0], "end": _after(end), "service": story.service, "model": story.model})
+    changes = ask(rows.Change, "changes", {"model": None})
+    if finding is None:
+        return Evidence(story, span, onset, (), (), changes.result())
+    readings = ask(rows.Reading, "readings", {"metric": finding.metric, "subject": finding.subject})
+    if finding.window is None or story.model is None:
+        return Evidence(story, span, onset, readings.result(), (), changes.result())
+    of_window = {"start": finding.window.start, "end": finding.window.end, "feature": finding.subject}
+    bins = ask(rows.Bin, "histogram", of_window)
+    return Evidence(story, span, onset, readings.result(), bins.result(), changes.result())
+
+
+def step_of(span: Span) -> timedelta:
+    """Choose the step that gives a line at most ``MOST_STEPS`` points.
+
+    >>> now = datetime(2026, 11, 21, tzinfo=UTC)
+    >>> [str(step_of((now - timedelta(days=days), now))) for days in (1, 7, 28, 90, 365)]
+    ['1:00:00', '3:00:00', '6:00:00', '1 day, 0:00:00', '7 days, 0:00:00']
+    """
+    return next((step for step in STEPS if (span[1] - span[0]) / step <= MOST_STEPS), STEPS[-1])
+
+
+def aligned(start: datetime, step: timedelta) -> datetime:
+    """Give the start of the bucket that holds ``start``, so that no bucket is cut short at the left.
+
+    >>> aligned(datetime(2026, 11, 21, 9, 40, tzinfo=UTC), timedelta(hours=3)).isoformat()
+    '2026-11-21T09:00:00+00:00'
+    """
+    seconds = _seconds(step)
+    return datetime.fromtimestamp(int(start.timestamp()) // seconds * seconds, UTC)
+
+
+class _Asking:
+    """Ask named queries beside each other, each with the parameters that all share and its own."""
+
+    def __init__(self, client: Client, always: Asked) -> None:
+        self.client = client
+        self.always = always
+
+    def __call__(self, row: type[T], name: str, more: Asked | None = None) -> Future[tuple[T, ...]]:
+        return self.client.later(self.client.query, row, name, {**self.always, **(more or {})})
+
+
+def _unseen(client: Client, params: Asked) -> tuple[rows.Unseen, ...]:
+    """Ask which values are new; a server that cannot name them still counts them (``features``)."""
+    try:
+        return client.query(rows.Unseen, "unseen", params)
+    except NotFound:
+        return ()
+
+
+def _of(found: tuple[rows.Overview, ...], model_name: str) -> rows.Overview | None:
+    return next((row for row in found if row.model == model_name), None)
+
+
+def _after(now: datetime) -> datetime:
+    """Give an end that includes what carries exactly the time of now."""
+    return now + timedelta(seconds=1)
+
+
+def _seconds(step: timedelta) -> int:
+    return int(step.total_seconds())

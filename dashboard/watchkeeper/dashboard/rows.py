@@ -1,0 +1,401 @@
+"""What the server answers, as typed frozen rows: the same names as on the wire (see docs/http-api.md).
+
+A field that a server does not send is None (or empty); a field that is not listed here is ignored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+T = TypeVar("T")
+Time = Annotated[datetime, Meta(tz=True)]
+Count = float | None
+"""A count of a query: null where a model sent nothing in the span."""
+
+
+class Row(Struct, frozen=True):
+    """One object of an answer."""
+
+
+class Answer(Struct, Generic[T], frozen=True):
+    """The rows of one named query."""
+
+    rows: tuple[T, ...]
+
+
+class ServiceStatus(Row, frozen=True, kw_only=True):
+    """What came in from one service."""
+
+    accepted: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    dropped_by_clients: int = 0
+    last_ts: Time | None = None
+
+
+class Note(Row, frozen=True, kw_only=True):
+    """Something that a reader of the numbers must know, such as which part of a demo is made."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+
+
+class Status(Row, frozen=True, kw_only=True):
+    """What was taken in, how complete it is, and the server's clock (in a replay: the newest event)."""
+
+    now: Time
+    version: str = ""
+    complete_to: Time | None = None
+    accepted: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    dropped_by_clients: int | None = None
+    completeness: float | None = None
+    lag_seconds: float | None = None
+    services: dict[str, ServiceStatus] = {}
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no event was ever loaded."""
+        return self.loaded == 0
+
+
+class Overview(Row, frozen=True, kw_only=True):
+    """One model of one service over the asked span."""
+
+    service: str
+    model: str
+    model_version: str | None = None
+    provider: str | None = None
+    requests: Count = None
+    errors: Count = None
+    late: Count = None
+    check_failures: Count = None
+    tokens_input: Count = None
+    tokens_output: Count = None
+    cost: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    latency_p99_ms: float | None = None
+    first_ts: Time | None = None
+    last_ts: Time | None = None
+
+
+class Traffic(Row, frozen=True, kw_only=True):
+    """One model of one service in one bucket of time."""
+
+    bucket: Time
+    service: str
+    model: str
+    requests: Count = None
+    errors: Count = None
+    late: Count = None
+    check_failures: Count = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    latency_p99_ms: float | None = None
+    cost: float | None = None
+
+
+class Quality(Row, frozen=True, kw_only=True):
+    """Predictions of one bucket, and what is known of their outcomes by now."""
+
+    bucket: Time
+    predictions: Count = None
+    known: Count = None
+    correct: Count = None
+    wrong: Count = None
+    true_positive: Count = None
+    false_positive: Count = None
+    false_negative: Count = None
+    true_negative: Count = None
+
+
+class Reading(Row, frozen=True, kw_only=True):
+    """One number that an analyzer wrote: a value with its interval, and the reference it is compared with."""
+
+    metric: str
+    service: str
+    model: str | None = None
+    subject: str = ""
+    analyzer: str = ""
+    window_start: Time | None = None
+    window_end: Time
+    as_of: Time | None = None
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    n: Count = None
+    maturity: float | None = None
+    reference: float | None = None
+
+
+class Bin(Row, frozen=True, kw_only=True):
+    """One bin of one feature: how many rows now, how many in the reference. Bins below 0 are no values."""
+
+    feature: str
+    bin: int
+    kind: str = ""
+    label: str | None = None
+    lower: float | None = None
+    upper: float | None = None
+    n: Count = None
+    reference_n: Count = None
+
+
+class Feature(Row, frozen=True, kw_only=True):
+    """What one input was like over the asked span, beside its histogram."""
+
+    feature: str
+    kind: str = ""
+    rows: Count = None
+    missing: Count = None
+    nan: Count = None
+    infinite: Count = None
+    mismatched: Count = None
+    unseen: Count = None
+    below: Count = None
+    above: Count = None
+    min: float | None = None
+    max: float | None = None
+
+
+class Change(Row, frozen=True, kw_only=True):
+    """Something that someone changed on purpose."""
+
+    ts: Time
+    kind: str
+    title: str = ""
+    service: str | None = None
+    model: str | None = None
+    version: str | None = None
+    url: str | None = None
+
+
+class System(Row, frozen=True, kw_only=True):
+    """An AI system that someone owns."""
+
+    name: str
+    services: tuple[str, ...] = ()
+    owner: str | None = None
+    description: str | None = None
+    fallback: str | None = None
+    runbook: str | None = None
+    contact: str | None = None
+
+
+class Sli(Row, frozen=True, kw_only=True, rename="camel"):
+    """Which requests are good."""
+
+    measure: str
+    max_ms: float | None = None
+    model: str | None = None
+
+
+class Objective(Row, frozen=True, kw_only=True):
+    """The share of good requests that a service promises over a rolling span of days."""
+
+    name: str
+    service: str
+    sli: Sli
+    target: float
+    days: float
+    description: str | None = None
+
+
+class PriceTable(Row, frozen=True, kw_only=True):
+    """Prices in force; the dashboard needs their currency alone."""
+
+    currency: str | None = None
+
+
+class Declared(Row, frozen=True, kw_only=True):
+    """What people declared in files."""
+
+    systems: tuple[System, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    prices: tuple[PriceTable, ...] = ()
+
+
+class Impact(Row, frozen=True, kw_only=True):
+    """What it costs a day, and on what that rests."""
+
+    per_day: float
+    currency: str = "USD"
+    basis: str = ""
+
+
+class Incident(Row, frozen=True, kw_only=True):
+    """One thing that is (or was) wrong with one service, in one sentence."""
+
+    id: str
+    service: str
+    model: str | None = None
+    title: str = ""
+    state: str = "firing"
+    data_state: str = "ok"
+    severity: str | None = None
+    episode: int = 1
+    subjects: tuple[str, ...] = ()
+    cost: str = ""
+    impact: Impact | None = None
+    owner: str | None = None
+    opened_at: Time
+    fired_at: Time | None = None
+    resolved_at: Time | None = None
+    acknowledged_by: str | None = None
+    acknowledged_at: Time | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it still holds."""
+        return self.state in {"pending", "firing"}
+
+
+class Incidents(Row, frozen=True, kw_only=True):
+    """A list of incidents."""
+
+    incidents: tuple[Incident, ...] = ()
+
+
+class Span(Row, frozen=True, kw_only=True):
+    """The half-open span that a finding speaks of."""
+
+    start: Time
+    end: Time
+
+
+class Proof(Row, frozen=True, kw_only=True):
+    """Why to believe a finding: the test, how many rows, the corrected p-value, a grade A to D, and the inputs."""
+
+    test: str = ""
+    n: int | None = None
+    p_value: float | None = None
+    grade: str | None = None
+    snapshot: dict[str, object] = {}
+
+
+class Finding(Row, frozen=True, kw_only=True):
+    """One statement of one analyzer."""
+
+    metric: str
+    analyzer: str = ""
+    subjects: tuple[str, ...] = ()
+    window: Span | None = None
+    as_of: Time | None = None
+    since: Time | None = None
+    observed: float | None = None
+    interval: tuple[float, float] | None = None
+    reference: float | None = None
+    effect: float | None = None
+    unit: str = ""
+    severity: str = "notice"
+    summary: str = ""
+    evidence: Proof = Proof()
+    maturity: float | None = None
+    impact: Impact | None = None
+
+    @property
+    def subject(self) -> str:
+        """The first name of the ranking, or the metric itself."""
+        return self.subjects[0] if self.subjects else self.metric
+
+
+class Member(Row, frozen=True, kw_only=True):
+    """One condition of an incident: the finding that brought it in, and the latest that saw it."""
+
+    latest: Finding
+    first: Finding | None = None
+    alerting: bool = True
+    active: bool = True
+
+
+class Moment(Row, frozen=True, kw_only=True):
+    """One line of an incident's timeline."""
+
+    at: Time
+    kind: str
+    actor: str | None = None
+    detail: dict[str, object] = {}
+
+
+class Attempt(Row, frozen=True, kw_only=True):
+    """One attempt to deliver."""
+
+    at: Time
+    outcome: str = ""
+    detail: str = ""
+
+
+class Delivery(Row, frozen=True, kw_only=True):
+    """One message to one receiver, and whether it arrived."""
+
+    receiver: str
+    state: str
+    transition: str = ""
+    attempts: int = 0
+    created_at: Time | None = None
+    deliveries: tuple[Attempt, ...] = ()
+
+
+class Verdict(Row, frozen=True, kw_only=True):
+    """What someone said of an incident."""
+
+    at: Time
+    word: str
+    reason: str | None = None
+    by: str | None = None
+
+
+class IncidentStory(Incident, frozen=True, kw_only=True):
+    """An incident with everything that proves it."""
+
+    text: str = ""
+    contact: str | None = None
+    runbook: str | None = None
+    fallback: str | None = None
+    findings: tuple[Member, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    feedback: tuple[Verdict, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    @property
+    def onset(self) -> datetime:
+        """When it began, as far as the findings know: often before it was noticed."""
+        return min([self.opened_at, *(member.latest.since for member in self.findings if member.latest.since)])
+
+    @property
+    def leading(self) -> Finding | None:
+        """The finding that says best what is wrong."""
+        return self.findings[0].latest if self.findings else None
+
+
+class AnalyzerQuality(Row, frozen=True, kw_only=True):
+    """How useful the alerts of one analyzer were, by the last word said of each."""
+
+    analyzer: str
+    fired: int = 0
+    acted_on: int = 0
+    known: int = 0
+    noise: int = 0
+    wrong_threshold: int = 0
+
+
+class Qualities(Row, frozen=True, kw_only=True):
+    """Alert quality by analyzer."""
+
+    analyzers: tuple[AnalyzerQuality, ...] = ()
+
+
+class Unseen(Row, frozen=True, kw_only=True):
+    """A value that the reference never held, and how many rows have it."""
+
+    feature: str
+    value: str
+    n: Count = None

@@ -1,0 +1,266 @@
+"""From rows to lines: pure, at most a hundred points a line."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from watchkeeper.dashboard import rows
+from watchkeeper.dashboard.format import epoch_ms
+from watchkeeper.dashboard.histograms import Bar
+
+Key = tuple[str, str]
+Points = tuple[tuple[int, float | None], ...]
+
+DRIFT_NOTICE = 0.2
+"""From this PSI on (above chance) the analyzer writes a notice. A notice is no alert: inputs move with seasons."""
+LONGEST_BRIDGE = timedelta(hours=12)
+"""A pause up to this long, such as a night, does not break a line."""
+BARS = 24
+TAIL = 0.015
+DISTINCT = 30
+"""A number with this few bins has a bin for each value: they are drawn as they are."""
+UNSEEN = -4
+"""The bin of values that the reference never held (see the query ``histogram``)."""
+CATEGORIES_SHOWN = 6
+
+
+def names(keys: Iterable[Key]) -> dict[Key, str]:
+    """Name each model as short as it stays clear: by its service, if that has no other model.
+
+    >>> names([("a", "m1"), ("b", "m1"), ("b", "m2")])
+    {('a', 'm1'): 'a', ('b', 'm1'): 'b · m1', ('b', 'm2'): 'b · m2'}
+    """
+    keys = list(dict.fromkeys(keys))
+    models: dict[str, int] = defaultdict(int)
+    for service, _ in keys:
+        models[service] += 1
+    return {key: key[0] if models[key[0]] == 1 else f"{key[0]} · {key[1]}" for key in keys}
+
+
+def latency_limit(objectives: Iterable[rows.Objective], key: Key) -> float | None:
+    """Give the strictest latency that the model's service promises, in ms."""
+    limits = [
+        objective.sli.max_ms
+        for objective in objectives
+        if objective.service == key[0] and objective.sli.max_ms and objective.sli.model in {None, key[1]}
+    ]
+    return min(limits, default=None)
+
+
+def by_model(traffic: Iterable[rows.Traffic]) -> dict[Key, list[rows.Traffic]]:
+    """Group buckets by model, in time order."""
+    grouped: dict[Key, list[rows.Traffic]] = defaultdict(list)
+    for row in traffic:
+        grouped[row.service, row.model].append(row)
+    return {key: sorted(found, key=lambda row: row.bucket) for key, found in grouped.items()}
+
+
+def line(
+    buckets: Sequence[tuple[datetime, float | None]], step: timedelta, now: datetime, start: datetime | None = None
+) -> Points:
+    """Put each value in the middle of its bucket, and break the line over a pause longer than half a day.
+
+    >>> from datetime import UTC
+    >>> noon, hour = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(hours=1)
+    >>> points = line([(noon, 1.0), (noon + 20 * hour, 2.0)], hour, noon + 21 * hour)
+    >>> [value for _, value in points]
+    [1.0, None, 2.0]
+    """
+    points: list[tuple[int, float | None]] = []
+    last: datetime | None = None
+    for bucket, value in buckets:
+        if last is not None and bucket - last > max(3 * step, LONGEST_BRIDGE):
+            points.append((epoch_ms(last + step), None))
+        middle = bucket + step / 2
+        points.append((epoch_ms(min(max(middle, start or middle), now)), value))
+        last = bucket
+    return tuple(points)
+
+
+def traffic_line(
+    found: Sequence[rows.Traffic],
+    value: Callable[[rows.Traffic], float | None],
+    step: timedelta,
+    span: tuple[datetime, datetime],
+) -> Points:
+    """Draw one number of a model's traffic."""
+    return line([(row.bucket, value(row)) for row in found], step, span[1], span[0])
+
+
+def rate_per_hour(row: rows.Traffic, step: timedelta, now: datetime) -> float:
+    """Requests an hour; the bucket that has just begun counts the time it has had."""
+    covered = min(step, max(now - row.bucket, timedelta(minutes=1)))
+    return (row.requests or 0.0) / (covered / timedelta(hours=1))
+
+
+def share(part: float | None, whole: float | None) -> float | None:
+    """Divide, where there is something to divide by.
+
+    >>> share(1, 4), share(1, 0), share(None, 3)
+    (0.25, None, 0.0)
+    """
+    return (part or 0.0) / whole if whole else None
+
+
+def top_drift(readings: Iterable[rows.Reading]) -> dict[Key, list[rows.Reading]]:
+    """Give, for each model and day, the reading of the feature that moved most."""
+    best: dict[tuple[Key, datetime], rows.Reading] = {}
+    for reading in readings:
+        slot = ((reading.service, reading.model or ""), reading.window_end)
+        if reading.value is not None and (slot not in best or (best[slot].value or 0.0) < reading.value):
+            best[slot] = reading
+    grouped: dict[Key, list[rows.Reading]] = defaultdict(list)
+    for (key, _), reading in sorted(best.items(), key=lambda item: item[0][1]):
+        grouped[key].append(reading)
+    return dict(grouped)
+
+
+def reading_points(readings: Iterable[rows.Reading]) -> Points:
+    """Put each reading at the end of its window."""
+    return tuple(
+        (epoch_ms(reading.window_end), reading.value) for reading in sorted(readings, key=lambda r: r.window_end)
+    )
+
+
+def latest(readings: Iterable[rows.Reading]) -> dict[tuple[str, str, str], rows.Reading]:
+    """Give the newest reading of each (service, model, subject)."""
+    newest: dict[tuple[str, str, str], rows.Reading] = {}
+    for reading in readings:
+        key = (reading.service, reading.model or "", reading.subject)
+        if key not in newest or newest[key].window_end <= reading.window_end:
+            newest[key] = reading
+    return newest
+
+
+def thinned(values: Sequence[float | None], most: int = 48) -> list[float]:
+    """Give at most ``most`` values, each the mean of its neighbours: what a sparkline can show.
+
+    >>> thinned([1, 3, None, 5, 7], most=2)
+    [2.0, 6.0]
+    """
+    known = [value for value in values if value is not None]
+    size = -(-len(known) // most) or 1
+    chunks = [known[place : place + size] for place in range(0, len(known), size)]
+    return [float(f"{sum(chunk) / len(chunk):.4g}") for chunk in chunks]
+
+
+def relative_to_median(values: Sequence[float | None], most: int = 40) -> list[float]:
+    """Give values over their median, so that sparklines of different sizes can be compared.
+
+    >>> relative_to_median([10, 10, 20])
+    [1.0, 1.0, 2.0]
+    """
+    known = [value for value in values if value is not None]
+    middle = statistics.median(known) if known else 0.0
+    return thinned([value / middle for value in known], most) if middle else []
+
+
+# -- histograms
+
+
+def bars(bins: Sequence[rows.Bin], unseen: Sequence[rows.Unseen] = ()) -> tuple[list[Bar], bool]:
+    """Give the bars of one feature, and whether it is numeric: numbers on even steps, names by size."""
+    numeric = any(one.kind == "numeric" for one in bins)
+    return (_numeric(bins) if numeric else _named(bins, unseen)), numeric
+
+
+def absent(bins: Sequence[rows.Bin]) -> list[tuple[str, float, float]]:
+    """List what is no value of a number (missing, not a number, infinite): its share now and in the reference."""
+    now, reference = _totals(bins)
+    return [
+        (one.label or "no value", (one.n or 0) / now, (one.reference_n or 0) / reference)
+        for one in bins
+        if one.bin < 0 and (one.n or one.reference_n)
+    ]
+
+
+def _totals(bins: Sequence[rows.Bin]) -> tuple[float, float]:
+    return sum(one.n or 0 for one in bins) or 1.0, sum(one.reference_n or 0 for one in bins) or 1.0
+
+
+def _named(bins: Sequence[rows.Bin], unseen: Sequence[rows.Unseen]) -> list[Bar]:
+    """Name the largest values; what was never seen comes first, the small ones together last."""
+    now, reference = _totals(bins)
+    new = [Bar(f"{one.value} (new)", (one.n or 0) / now, 0.0, unseen=True) for one in unseen[:2]]
+    rest_new = sum(one.n or 0 for one in bins if one.bin == UNSEEN) / now - sum(bar.now for bar in new)
+    if rest_new > 0.0005:
+        new.append(Bar("new values" if not new else "other new", rest_new, 0.0, unseen=True))
+    known = [
+        Bar(one.label or "?", (one.n or 0) / now, (one.reference_n or 0) / reference)
+        for one in bins
+        if one.bin != UNSEEN and (one.n or one.reference_n)
+    ]
+    known.sort(key=lambda bar: -max(bar.now, bar.reference))
+    room = CATEGORIES_SHOWN - len(new)
+    if len(known) > room:
+        small = known[room - 1 :]
+        others = Bar(f"{len(small)} others", sum(b.now for b in small), sum(b.reference for b in small))
+        known = [*known[: room - 1], others]
+    return [*new, *known]
+
+
+def _numeric(bins: Sequence[rows.Bin]) -> list[Bar]:
+    """Spread the store's bins, which hold equal shares, over even steps: only so does the height mean density."""
+    closed = [one for one in bins if one.bin >= 0 and one.lower is not None and one.upper is not None]
+    if not closed:
+        return []
+    now, reference = _totals(bins)
+    if len(closed) <= DISTINCT:
+        return [
+            Bar(
+                _between(one.lower, one.upper),
+                (one.n or 0) / now,
+                (one.reference_n or 0) / reference,
+                one.lower,
+                one.upper,
+            )
+            for one in closed
+            if one.lower is not None and one.upper is not None
+        ]
+    low, high = _range(closed)
+    width = (high - low) / BARS
+    steps = [(low + place * width, low + (place + 1) * width) for place in range(BARS)]
+    return [
+        Bar(
+            _between(*step),
+            sum(_inside(one, step) * (one.n or 0) for one in closed) / now,
+            sum(_inside(one, step) * (one.reference_n or 0) for one in closed) / reference,
+            *step,
+        )
+        for step in steps
+    ]
+
+
+def _between(lower: float | None, upper: float | None) -> str:
+    return f"{lower:.4g} to {upper:.4g}"
+
+
+def _inside(one: rows.Bin, step: tuple[float, float]) -> float:
+    """Give the part of a bin that lies within a step, its rows taken as even."""
+    lower, upper = one.lower or 0.0, one.upper or 0.0
+    return max(0.0, min(upper, step[1]) - max(lower, step[0])) / (upper - lower) if upper > lower else 0.0
+
+
+def _range(closed: Sequence[rows.Bin]) -> tuple[float, float]:
+    """Leave out the outermost ``TAIL`` of both sides, so that one far value does not flatten the rest."""
+    lows: list[float] = []
+    highs: list[float] = []
+    for counts in ([one.n or 0 for one in closed], [one.reference_n or 0 for one in closed]):
+        if total := sum(counts):
+            lows.append(closed[_reach(counts, total * TAIL)].lower or 0.0)
+            highs.append(closed[-1 - _reach(counts[::-1], total * TAIL)].upper or 0.0)
+    low, high = (min(lows), max(highs)) if lows else (closed[0].lower or 0.0, closed[-1].upper or 0.0)
+    return low, high if high > low else low + 1.0
+
+
+def _reach(counts: Sequence[float], tail: float) -> int:
+    """Give the place of the first bin at which more than ``tail`` rows are counted."""
+    seen = 0.0
+    for place, many in enumerate(counts):
+        seen += many
+        if seen > tail:
+            return place
+    return 0

@@ -1,0 +1,226 @@
+"""What the numbers say, in words: the fleet's one sentence, each model's state, and what is not known. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from watchkeeper.dashboard import asked, rows
+from watchkeeper.dashboard import format as fmt
+from watchkeeper.dashboard.series import DRIFT_NOTICE, Key, latest
+
+Tone = Literal["orange", "gray"]
+PREFIX = re.compile(r"^(PAGE|TICKET|NOTICE|RESOLVED)( \(update\))? [^:]{1,60}: ")
+STATES = ("Act now", "Degrading", "Watching", "Silent", "Healthy", "Quiet")
+"""Every state of a model, the worst first."""
+
+STATES_HELP = (
+    "Act now: an open page. Degrading: an open ticket. Watching: seen once, not yet told. "
+    "Silent: no request in the last 24 h. Healthy: objectives kept, no incident. "
+    "Quiet: no incident, but no objective either, so nobody said what good is."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state of the whole in a word and a sentence (Markdown), more facts, and the incident it speaks of."""
+
+    word: str
+    tone: Tone
+    sentence: str
+    facts: str = ""
+    incident: rows.Incident | None = None
+
+
+def said(incident: rows.Incident) -> str:
+    """Give an incident's sentence: what its leading finding says, else its title without loudness and service.
+
+    >>> PREFIX.sub("", "PAGE flight-delay: Carrier of flight-delay: 'JBU' makes 16 % of the rows.")
+    "Carrier of flight-delay: 'JBU' makes 16 % of the rows."
+    """
+    if isinstance(incident, rows.IncidentStory) and incident.leading and incident.leading.summary:
+        return incident.leading.summary
+    return PREFIX.sub("", incident.title) or f"{', '.join(incident.subjects) or 'something'} of {incident.service}"
+
+
+def fleet(head: asked.Head, numbers: asked.Fleet | None) -> Verdict:
+    """Say what the fleet is like: the worst open incident, or that the objectives are kept."""
+    if head.incidents:
+        return of_incident(head.worst or head.incidents[0], head.status.now, len(head.incidents) - 1)
+    services = sorted(head.status.services) or sorted({row.service for row in (numbers.week if numbers else ())})
+    promised = {objective.service for objective in head.declared.objectives} & set(services)
+    spent = _spent(numbers.budgets if numbers else ())
+    many = fmt.plural(len(services), "service")
+    moved = _moved(numbers.drift if numbers else ())
+    calm = _calm(head, moved is not None)
+    facts = _drift_words(moved) if moved else ""
+    if spent:
+        words = ", ".join(fmt.literal(name) for name in spent)
+        return Verdict("Over budget", "orange", f"The error budget of **{words}** is used up; no incident is open.")
+    if not promised:
+        return Verdict("Quiet", "gray", f"{many}: {calm} No objective is declared, so nobody said what good is.", facts)
+    if len(promised) == len(services):
+        every = "The one service keeps its" if len(services) == 1 else f"All {many} keep their"
+        return Verdict("Healthy", "gray", f"{every} objectives; {calm}", facts)
+    return Verdict("Healthy", "gray", f"{len(promised)} of {many} have objectives and keep them; {calm}", facts)
+
+
+def _calm(head: asked.Head, moved: bool) -> str:
+    """Say how quiet the last days were: an incident that is over, or a notice of drift, is not nothing."""
+    if head.lately:
+        return f"nothing wrong now, {fmt.plural(len(head.lately), 'incident')} in the last {asked.FLEET.days} days."
+    return f"{'no incident' if moved else 'nothing unusual'} in the last {asked.FLEET.days} days."
+
+
+def _moved(readings: Iterable[rows.Reading]) -> rows.Reading | None:
+    """Give the newest reading of the input that moved most, if it is worth a notice."""
+    newest = [one for one in latest(readings).values() if (one.value or 0.0) - (one.reference or 0.0) >= DRIFT_NOTICE]
+    return max(newest, key=lambda one: one.value or 0.0, default=None)
+
+
+def _drift_words(reading: rows.Reading) -> str:
+    what = f"{fmt.literal(reading.subject)} of {fmt.literal(reading.service)}"
+    return f"{what} has moved most from its reference (PSI {reading.value:.2f}): a notice, no alert"
+
+
+def of_incident(incident: rows.Incident, now: datetime, more: int = 0) -> Verdict:
+    """Say what one open incident is about; ``more`` others are open beside it."""
+    facts = _facts(incident, now) + ([f"{fmt.plural(more, 'more incident')} open"] if more else [])
+    words = about(incident.service, fmt.ended(said(incident)))
+    return Verdict(state_of([incident]), "orange", words, " · ".join(facts), incident)
+
+
+def _facts(incident: rows.Incident, now: datetime) -> list[str]:
+    """Say since when, when it was noticed, and what it costs."""
+    began = incident.onset if isinstance(incident, rows.IncidentStory) else incident.opened_at
+    facts = [fmt.since(began, now)]
+    late = (incident.fired_at or incident.opened_at) - began
+    if late >= timedelta(hours=1):
+        facts.append(f"noticed {fmt.duration(late)} later")
+    if incident.impact is not None:
+        facts.append(f"costs about {fmt.money(incident.impact.per_day, incident.impact.currency)} a day")
+    return facts
+
+
+def about(service: str, sentence: str) -> str:
+    """Put the service into bold type, in front of a sentence that does not name it.
+
+    >>> about("checkout", "Amount of checkout moved."), about("checkout", "It moved.")
+    ('Amount of **checkout** moved.', '**checkout** · It moved.')
+    """
+    words, name = fmt.literal(sentence), fmt.literal(service)
+    if name in words:
+        return words.replace(name, f"**{name}**", 1)
+    return f"**{name}** · {words}"
+
+
+def not_known(head: asked.Head, numbers: asked.Fleet) -> list[str]:
+    """List what nobody can say from these numbers, in words: an empty list is rare."""
+    lines: list[str] = []
+    services = sorted({row.service for row in numbers.week})
+    promised = {objective.service for objective in head.declared.objectives}
+    if without := [name for name in services if name not in promised]:
+        lines.append(f"what is good enough for {_listed(without)} (no objective)")
+    errors = latest(numbers.errors)
+    judged = {service for service, _, subject in errors if not subject.startswith("segment:")}
+    if blind := [name for name in services if name not in judged]:
+        lines.append(f"how often {_listed(blind)} {'is' if len(blind) == 1 else 'are'} right (too few outcomes)")
+    costed = {row.service for row in numbers.week if row.cost is not None} | {r.service for r in numbers.costs}
+    if unpriced := [name for name in services if name not in costed]:
+        lines.append(f"what {_listed(unpriced)} {'costs' if len(unpriced) == 1 else 'cost'} (no price)")
+    dropped = head.status.dropped_by_clients or 0
+    if dropped:
+        lines.append(f"{fmt.plural(dropped, 'event')} that clients had to drop")
+    return lines
+
+
+def state_of(incidents: Sequence[rows.Incident], *, asked_lately: bool = True, promised: bool = True) -> str:
+    """Say the state of one model in a word; ``incidents`` are its open ones."""
+    if incidents:
+        worst = asked.worst_first(incidents)[0]
+        if worst.state == "pending":
+            return "Watching"
+        return "Act now" if worst.severity == "page" else "Degrading"
+    if not asked_lately:
+        return "Silent"
+    return "Healthy" if promised else "Quiet"
+
+
+def of_model(incidents: Iterable[rows.Incident], key: Key) -> list[rows.Incident]:
+    """Pick the open incidents of one model, the worst first; one without a model is about the whole service."""
+    return asked.worst_first(one for one in incidents if one.service == key[0] and one.model in {None, "", key[1]})
+
+
+def completeness(status: rows.Status) -> str:
+    """Say up to when the data are complete, and how much of what was sent has come."""
+    if status.complete_to is None:
+        return "how complete the data are is not known"
+    to = f"data complete to {status.complete_to:%H:%M} UTC"
+    if status.complete_to.date() != status.now.date():
+        to = f"data complete to {fmt.clock(status.complete_to, status.now)} UTC"
+    if status.completeness is None:
+        return f"{to} (how much was sent is not known)"
+    return f"{to} ({fmt.completeness(status.completeness)} of what was sent)"
+
+
+def currency(declared: rows.Declared) -> str:
+    """Give the currency of the declared prices."""
+    return next((table.currency for table in declared.prices if table.currency), "USD")
+
+
+def how_sure(finding: rows.Finding) -> str:
+    """Say why to believe a finding: grade, test, chance, rows, and how many outcomes are known."""
+    proof = finding.evidence
+    words = [f"Grade {proof.grade}"] if proof.grade else []
+    if proof.p_value is None:
+        words.append(f"by rule ({proof.test})" if proof.test else "by rule")
+    elif proof.p_value < 1e-12:
+        words.append(f"{proof.test}: by chance practically never")
+    else:
+        words.append(f"{proof.test}: by chance once in {fmt.number(1 / proof.p_value, 2)} times")
+    if proof.n:
+        words.append(f"{fmt.count(proof.n)} rows")
+    if finding.maturity is not None:
+        words.append(f"{fmt.percent(finding.maturity)} of outcomes known")
+    return ", ".join(words)
+
+
+def usefulness(qualities: Iterable[rows.AnalyzerQuality]) -> str:
+    """Say how many of the alerts were of use."""
+    found = list(qualities)
+    fired = sum(one.fired for one in found)
+    acted, noise = sum(one.acted_on for one in found), sum(one.noise + one.wrong_threshold for one in found)
+    if not fired:
+        return "no alert was ever sent"
+    if not acted + noise:
+        return f"{fmt.plural(fired, 'alert')} so far, nobody has yet said whether they were of use"
+    return f"{acted} of {acted + noise} judged alerts were acted on ({fmt.plural(fired, 'alert')} in all)"
+
+
+def _spent(budgets: Iterable[rows.Reading]) -> list[str]:
+    return sorted(
+        {
+            service
+            for (service, _, _), reading in latest(budgets).items()
+            if (reading.value or 0.0) < 0 and reading.value is not None
+        }
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Join names; from four on only how many.
+
+    >>> _listed(["a", "b", "c"]), _listed(["a"] * 4)
+    ('a, b and c', '4 services')
+    """
+    if len(words) > 3:
+        return f"{len(words)} services"
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def owners(declared: rows.Declared) -> Mapping[str, rows.System]:
+    """Give the system of each service that belongs to one."""
+    return {service: system for system in declared.systems for service in system.services}

@@ -1,0 +1,81 @@
+"""Get started: how the first event gets in. It turns into the dashboard when it arrives."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from watchkeeper.dashboard import asked, cached, problem
+from watchkeeper.dashboard.client import server_url
+
+LOOK_AGAIN = 3
+"""Seconds between two looks for the first event."""
+
+SDK = """\
+import watchkeeper_sdk as wk
+
+wk.init("{url}", service="checkout")
+event_id = wk.log_prediction(model="fraud", prediction=True, score=0.93, features={{"amount": 12.5}})
+
+wk.log_outcome(event_id, False)  # when it is known what was true, from anywhere
+"""
+CURL = """\
+curl {url}/v1/predictions -d '{{"id": "a-1", "service": "checkout", "model": "fraud", "prediction": true}}'
+"""
+
+
+def page() -> None:
+    """Show the page by itself, reachable at any time."""
+    st.title("Get started")
+    ways()
+
+
+def empty() -> None:
+    """Show the page in place of the dashboard, until the first event is there."""
+    st.title("Get started")
+    _waiting()
+    ways()
+
+
+def ways() -> None:
+    """Show the four ways in, the shortest first."""
+    url = server_url()
+    with st.grid(2, min_column_width=320):
+        _way(
+            "See it work",
+            "A year of real flights with one quiet fault, replayed through the real ingest. Nothing to set up.",
+            "watchkeeper demo",
+        )
+        _way(
+            "Look at what you already have",
+            "A Parquet, CSV or NDJSON file of past predictions and outcomes.",
+            "watchkeeper import FILE",
+        )
+        _way(
+            "From a Python service",
+            "`pip install watchkeeper-sdk`. It has no dependencies and never blocks or fails the service.",
+            SDK.format(url=url),
+            "python",
+        )
+        _way(
+            "From anything that speaks HTTP",
+            "200 means that the event is on disk. OTLP and CloudEvents work too.",
+            CURL.format(url=url),
+        )
+    st.caption("Then: declare owners, objectives and prices in `watchkeeper.d/`, and run `watchkeeper apply`.")
+
+
+def _way(title: str, words: str, code: str, language: str | None = None) -> None:
+    with st.container(border=True, height="stretch", gap="small"):
+        st.markdown(f"**{title}**  \n:small[:gray[{words}]]")
+        st.code(code.strip(), language=language, wrap_lines=True)
+
+
+@st.fragment(run_every=LOOK_AGAIN)
+def _waiting() -> None:
+    """Look for the first event, and show the dashboard as soon as it is there."""
+    with problem.told(), st.container(border=True, horizontal=True, vertical_alignment="center"):
+        cached.forget()
+        if not cached.answer(asked.head).status.empty:
+            st.rerun()
+        st.badge("Waiting", icon=":material/hourglass_empty:", color="gray")
+        st.markdown(f"No event has come to `{server_url()}` yet. This page turns into the dashboard at the first one.")
