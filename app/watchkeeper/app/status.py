@@ -90,11 +90,12 @@ class StatusReader:
             completeness=1 - (inbox.rejected + inbox.dropped_by_clients) / sent if sent else None,
             sent_by_clients=inbox.sent_by_clients,
             dropped_by_clients=inbox.dropped_by_clients,
-            services=services,
+            services={name: service for name, service in services.items() if name},
             notes=self._notes(),
         )
 
     def _services(self) -> dict[str, ServiceStatus]:
+        """Count by service; what belongs to none (GPU samples, outcomes that name no service) is under ""."""
         rows = self.facts.read(
             """SELECT coalesce(service, '') AS service, sum(loaded)::BIGINT AS loaded,
                       sum(rejected)::BIGINT AS rejected, sum(duplicates)::BIGINT AS duplicates,

@@ -88,7 +88,10 @@ class Loader:
                 self._count(connection, kind, frame, "ts", frame.height - fresh, now)
                 loaded, duplicates = loaded + fresh, duplicates + frame.height - fresh
         if batch.gpus is not None:
-            _append(connection, "gpu_samples", complete(batch.gpus, GPU_COLUMNS), ("uuid", "mig", "ts"))
+            samples = batch.gpus.with_columns(pl.lit(None, pl.String).alias("service"))
+            fresh = _append(connection, "gpu_samples", complete(batch.gpus, GPU_COLUMNS), ("uuid", "mig", "ts"))
+            self._count(connection, "gpu_samples", samples, "ts", samples.height - fresh, now)
+            loaded, duplicates = loaded + fresh, duplicates + samples.height - fresh
         rejected = 0
         if batch.rejects is not None:
             rejected = batch.rejects.height
