@@ -41,13 +41,15 @@ class Probe:
     breaks: Callable[[datetime], Exception | None] = lambda _: None
     judges: Callable[[datetime], bool] = lambda _: True
     asked: list[tuple[str, datetime]] = field(default_factory=list)
+    usual: float = 0.1
+    upper: float = 0.3
 
     def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
         assert window == Window(as_of - self.span, as_of)
         self.asked.append((self.name, as_of))
         if (error := self.breaks(as_of)) is not None:
             raise error
-        reading = Reading(self.name, "x", *PAIR, "temp", window, as_of, 0.25)
+        reading = Reading(self.name, "x", *PAIR, "temp", window, as_of, 0.25, 0.2, self.upper, reference=self.usual)
         judged = frozenset({PAIR}) if self.judges(as_of) else frozenset[tuple[str, str]]()
         return Evaluation((self.finding(as_of),) if self.says(as_of) else (), (reading,), judged)
 
@@ -234,6 +236,13 @@ def test_a_finding_is_over_once_it_was_judged_and_not_repeated_for_long_enough()
     assert ended[0].fingerprint == sink.findings[0].fingerprint
 
 
+@pytest.mark.parametrize(("usual", "upper", "over"), [(0.3, 0.4, 4), (0.3, 0.9, 8), (0.2, 0.4, 8)])
+def test_a_finding_is_over_sooner_once_its_reading_is_surely_back(usual: float, upper: float, over: int) -> None:
+    probe, sink = Probe(says=lambda at: at <= day(1) + 3 * HOUR, quiet=5 * HOUR, usual=usual, upper=upper), Sink()
+    schedule([probe], sink, {probe.name: day(1)}).run_due(day(1) + 9 * HOUR)
+    assert [finding.as_of for finding in sink.findings if not finding.active] == [day(1) + over * HOUR]
+
+
 def test_what_could_not_be_judged_stays_open() -> None:
     probe = Probe(says=lambda at: at <= day(1) + HOUR, judges=lambda at: at > day(1) + 8 * HOUR)
     sink = Sink()
@@ -262,7 +271,7 @@ def test_the_whole_registry_tells_of_a_fault_once_it_lasts_and_of_its_end() -> N
     told = [finding for finding in sink.findings if finding.analyzer == "data.missing"]
     assert told[0].as_of <= day(19)
     assert {finding.subject for finding in told} == {"temp"}
-    assert [finding.as_of for finding in told if not finding.active] == [day(27) + 12 * HOUR]
+    assert [finding.as_of for finding in told if not finding.active] == [day(25) + 12 * HOUR]
     assert not [finding for finding in sink.findings if finding.analyzer != "data.missing" and finding.severity.alerts]
 
 

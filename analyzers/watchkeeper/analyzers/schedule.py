@@ -171,7 +171,7 @@ class Schedule:
             if finding.analyzer == outcome.name
             and (finding.service, finding.model) in judged
             and finding.fingerprint not in said
-            and (at - finding.as_of >= analyzer.quiet or finding.service == OWN_SERVICE)
+            and _is_over(finding, at - finding.as_of, analyzer, outcome.evaluation.readings)
         ]
         window = Window(at - analyzer.span, at)
         endings = [_ending(finding, window, at, outcome.evaluation.readings) for finding in ended]
@@ -197,20 +197,38 @@ def _failure(name: str, window: Window, at: datetime, failures: int, error: Exce
     )
 
 
+def _is_over(finding: Finding, silence: timedelta, analyzer: Analyzer, readings: Sequence[Reading]) -> bool:
+    """Whether it was silent for long enough, or for a whole window and its reading is surely back.
+
+    Surely: at or below the reference, with an interval that ends nearer to the reference than to what was told.
+    """
+    if silence >= analyzer.quiet or finding.service == OWN_SERVICE:
+        return True
+    newest = _newest(finding, readings)
+    if silence < analyzer.span or newest is None or newest.reference is None or newest.upper is None:
+        return False
+    return newest.value <= newest.reference and newest.upper < (newest.reference + finding.observed) / 2
+
+
+def _newest(finding: Finding, readings: Sequence[Reading]) -> Reading | None:
+    same = (finding.metric, finding.service, finding.model, finding.subject)
+    return next((r for r in readings if (r.metric, r.service, r.model, r.subject) == same), None)
+
+
 def _ending(finding: Finding, window: Window, at: datetime, readings: Sequence[Reading]) -> Finding:
     """Say that a finding no longer holds; ``observed`` is the newest reading where there is one."""
-    same = (finding.metric, finding.service, finding.model, finding.subject)
-    newest = next((r.value for r in readings if (r.metric, r.service, r.model, r.subject) == same), finding.observed)
+    newest = _newest(finding, readings)
+    observed = finding.observed if newest is None else newest.value
     return replace(
         finding,
         window=window,
         as_of=at,
-        observed=newest,
+        observed=observed,
         interval=None,
         effect=None,
         impact=None,
         data_state=DataState.OK,
         active=False,
         summary=sentence(f"No longer: {finding.summary}"),
-        evidence=Evidence("not repeated", 0, snapshot={"observed": newest}),
+        evidence=Evidence("not repeated", 0, snapshot={"observed": observed}),
     )

@@ -147,7 +147,7 @@ class ShareCheck:
     limits = Limits()
     every = timedelta(hours=1)
     span = timedelta(days=1)
-    quiet = timedelta(days=3)
+    quiet = timedelta(days=7)
 
     def affected(self, row: FeatureRow) -> int:
         """Count the rows that the check is about."""
@@ -232,9 +232,14 @@ class ShareCheck:
         ]
         told = [(case, words) for case in cases if (words := self.tell(scope, case)) is not None]
         told.sort(key=lambda pair: (-pair[0].now.share, pair[0].days.feature))
-        if len(told) >= MANY:
-            return [self._together(scope, told)]
-        return [self._finding(scope, case, words, (case.days.feature,)) for case, words in told]
+        findings: list[Finding] = []
+        for severity in Severity:
+            alike = [(case, words) for case, words in told if words.severity is severity]
+            if len(alike) >= MANY:
+                findings.append(self._together(scope, alike, severity))
+            else:
+                findings += [self._finding(scope, case, words, (case.days.feature,)) for case, words in alike]
+        return findings
 
     def _since(self, scope: Scope, past: Sequence[FeatureRow], verdict: Verdict, limits: Limits) -> datetime:
         """Find the first of the unbroken run of days that lie above the limit."""
@@ -246,14 +251,14 @@ class ShareCheck:
             since = min(aware(row.bucket) or since, since)
         return since
 
-    def _together(self, scope: Scope, told: Sequence[tuple[Case, Told]]) -> Finding:
+    def _together(self, scope: Scope, told: Sequence[tuple[Case, Told]], severity: Severity) -> Finding:
         """Say once what happened to many features at the same time."""
         worst = max((case for case, _ in told), key=lambda case: case.now.share)
         names = [case.days.feature for case, _ in told]
         words = Told(
             f"{len(names)} of {worst.tests} features of {scope.service} {self.together} up to "
             f"{phrases.percent(worst.now.share)} of the rows since {phrases.day(worst.since)}: {', '.join(names)}",
-            max((words.severity for _, words in told), key=_loudness),
+            severity,
             {"features": list[Json](names)},
         )
         return self._finding(scope, worst, words, ("features", *names))
@@ -289,7 +294,3 @@ class ShareCheck:
 def limits_of(settings: Settings) -> Limits:
     """Read the limits from the parameters in force."""
     return Limits(**{field.name: settings.number(field.name) for field in fields(Limits)})
-
-
-def _loudness(severity: Severity) -> int:
-    return (Severity.NOTICE, Severity.TICKET, Severity.PAGE).index(severity)
