@@ -1,0 +1,37 @@
+"""In CI nothing may be left out quietly: a skip is a failure there, unless its reason names hardware."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+ALLOWED = "hardware"
+
+
+class SkipIsFailure:
+    """Turns skipped tests and modules into failures. An expected failure is no skip."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        return _judged((yield))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        return _judged((yield))
+
+
+def _judged(report: Any) -> Any:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if ALLOWED not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, which is a failure in CI unless the reason names {ALLOWED}: {reason}"
+    return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("WATCHKEEPER_CI"):
+        config.pluginmanager.register(SkipIsFailure())
