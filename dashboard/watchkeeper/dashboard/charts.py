@@ -130,13 +130,13 @@ def over_time(
     low, high = _domain(lines, limit, band, least_top)
     lanes = min(len(shown), MARKS_NAMED)
     high += (high - low) * lanes * LANE / (height - lanes * LANE)
-    layers: list[Spec] = [_frame(span, (low, high), unit, currency)]
+    layers: list[Spec] = [_frame(span, (low, high), unit, currency, room)]
     if band:
         layers.append(_band(band))
     if limit is not None:
         layers.append(_rule_across(limit.value))
     layers += _marks(shown, start + (end - start) * 6 // 10)
-    layers += [_line(line) for line in sorted(lines, key=lambda line: line.tone != "context")]
+    layers.append(_lines(lines))
     layers += _labels(lines, limit, (low, high), height, room, kind)
     layers.append(_hover(lines, unit, currency))
     return layered(layers, height)
@@ -192,15 +192,16 @@ def _domain(
     return min([0.0, *values]), (high * 1.06 if high > 0 else 1.0)
 
 
-def _frame(span: tuple[datetime, datetime], domain: tuple[float, float], unit: Unit, currency: str) -> Spec:
-    """Carry both axes, invisible itself: the other layers need only name their fields."""
+def _frame(span: tuple[datetime, datetime], domain: tuple[float, float], unit: Unit, currency: str, room: int) -> Spec:
+    """Carry both axes and reserve the room for labels, invisible itself: other layers need only name their fields."""
     days = (span[1] - span[0]) / timedelta(days=1)
     words, every = _ticks(days)
     ends = [moment.astimezone(UTC).isoformat() for moment in span]
     return {
         "data": {"values": [{"t": fmt.epoch_ms(span[0]), "v": domain[0]}]},
-        "mark": {"type": "point", "opacity": 0, "tooltip": None},
+        "mark": {"type": "rule", "opacity": 0, "tooltip": None},
         "encoding": {
+            "x2": {"value": {"expr": f"width + {room}"}},
             "x": _t() | {
                 "title": None, "scale": {"type": "utc", "domain": ends},
                 "axis": {"format": words, "tickCount": every, "grid": False, "labelPadding": 6, **AXIS_TONE},
@@ -228,16 +229,25 @@ def _ticks(days: float) -> tuple[str, Spec]:
     return ("%b" if days <= 400 else "%b %Y"), {"interval": "month", "step": 1 if days <= 400 else 3}
 
 
-def _line(line: Line) -> Spec:
-    width = {"context": 1.3, "trouble": 2.4}.get(line.tone, 1.8)
-    mark: Spec = {"type": "line", "strokeWidth": width, "strokeJoin": "round", "strokeCap": "round", "tooltip": None}
-    if line.faint:
-        mark |= {"strokeDash": [2, 4]}
+def _lines(lines: Sequence[Line]) -> Spec:
+    """All lines as one layer, those in trouble on top: fewer layers are drawn sooner."""
+    widths = {"context": 1.3, "trouble": 2.4}
+    drawn = sorted(lines, key=lambda line: (line.tone == "trouble", line.tone != "context"))
+    rows = [
+        {"t": at, "v": _short(value), "s": place, "tone": line.tone, "w": widths.get(line.tone, 1.8), "f": line.faint}
+        for place, line in enumerate(drawn)
+        for at, value in line.points
+    ]
     return {
-        "data": {"values": [{"t": at, "v": _short(value)} for at, value in line.points]},
-        "mark": mark,
-        "encoding": {"x": _t(), "y": measured("v"), "color": tone_at(line.tone)},
-    }
+        "data": {"values": rows},
+        "mark": {
+            "type": "line", "strokeJoin": "round", "strokeCap": "round", "tooltip": None,
+            "strokeWidth": {"expr": "datum.w"}, "strokeDash": {"expr": "datum.f ? [2, 4] : [1, 0]"},
+        },
+        "encoding": {
+            "x": _t(), "y": measured("v"), "color": tone_of("tone"), "detail": {"field": "s", "type": "nominal"},
+        },
+    }  # fmt: skip
 
 
 def _band(band: Sequence[tuple[int, float, float]]) -> Spec:
@@ -276,28 +286,24 @@ def _marks(marks: Sequence[Mark], turn: int) -> list[Spec]:
         for mark in marks
     ]  # fmt: skip
     lane: Spec = {"field": "y", "type": "quantitative", "scale": None}
+    rule: Spec = {"type": "rule", "strokeWidth": {"expr": "datum.s ? 1.6 : 1"}}
+    rule["strokeDash"] = {"expr": "datum.s ? [1, 0] : [2, 3]"}
     words: Spec = {"type": "text", "baseline": "top", "dy": 1, "fontSize": TEXT_SIZE, "tooltip": None}
-    words["fontWeight"] = {"expr": "datum.s ? 600 : 400"}
-    place: Spec = {"x": _t(), "y": lane, "text": {"field": "w"}, "color": tone_of("tone")}
-    layers: list[Spec] = [
+    words |= {
+        "fontWeight": {"expr": "datum.s ? 600 : 400"}, "align": {"expr": "datum.r ? 'right' : 'left'"},
+        "dx": {"expr": "datum.r ? -5 : 5"},
+        "limit": {"expr": "max((datum.r ? scale('x', datum.t) : width - scale('x', datum.t)) - 8, 40)"},
+    }  # fmt: skip
+    place: Spec = {"x": _t(), "y": lane, "color": tone_of("tone")}
+    told = [row for row in rows if row["n"]]
+    return [
         {
             "data": {"values": rows},
-            "mark": {
-                "type": "rule", "strokeWidth": {"expr": "datum.s ? 1.6 : 1"},
-                "strokeDash": {"expr": "datum.s ? [1, 0] : [2, 3]"},
-            },
-            "encoding": {
-                "x": _t(), "y": lane, "y2": {"value": "height"}, "color": tone_of("tone"),
-                "tooltip": tips_of({"w": "change"}),
-            },
-        }
-    ]  # fmt: skip
-    for side, room in (("left", "width - scale('x', datum.t)"), ("right", "scale('x', datum.t)")):
-        told = [row for row in rows if row["n"] and row["r"] == (side == "right")]
-        here: Spec = {"align": side, "dx": 5 if side == "left" else -5, "limit": {"expr": f"max({room} - 8, 40)"}}
-        if told:
-            layers.append({"data": {"values": told}, "mark": words | here, "encoding": place})
-    return layers
+            "mark": rule,
+            "encoding": place | {"y2": {"value": "height"}, "tooltip": tips_of({"w": "change"})},
+        },
+        {"data": {"values": told}, "mark": words, "encoding": place | {"text": {"field": "w"}}},
+    ]
 
 
 def _labels(
@@ -345,10 +351,6 @@ def _labels(
             "encoding": {"x": {"value": "width"}, "y": measured("y"), "text": {"field": "w"}, "color": tone_of("tone")},
         }
     )  # fmt: skip
-    if room:
-        edge: Spec = {"x": {"value": "width"}, "x2": {"value": {"expr": f"width + {room}"}}, "y": measured("v")}
-        invisible: Spec = {"type": "rule", "opacity": 0, "tooltip": None}
-        layers.append({"data": {"values": rows[:1]}, "mark": invisible, "encoding": edge})
     return layers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import cast
@@ -199,11 +200,9 @@ def snapshots(story: rows.IncidentStory) -> None:
         for member in story.findings:
             finding = member.latest
             st.caption(fmt.literal(f"{finding.analyzer} · {finding.metric} · {finding.subject}"))
-            st.json(
-                {
-                    "observed": finding.observed, "interval": finding.interval, "reference": finding.reference,
-                    "test": finding.evidence.test, "p_value": finding.evidence.p_value, "n": finding.evidence.n,
-                    "grade": finding.evidence.grade, "snapshot": finding.evidence.snapshot,
-                },
-                expanded=1,
-            )  # fmt: skip
+            frozen = {
+                "observed": finding.observed, "interval": finding.interval, "reference": finding.reference,
+                "test": finding.evidence.test, "p_value": finding.evidence.p_value, "n": finding.evidence.n,
+                "grade": finding.evidence.grade, "snapshot": finding.evidence.snapshot,
+            }  # fmt: skip
+            st.code(json.dumps(frozen, indent=1), language=None, wrap_lines=True, height=240)

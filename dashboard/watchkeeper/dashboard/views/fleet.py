@@ -17,8 +17,8 @@ from watchkeeper.dashboard.views import start
 
 REFRESH = 30
 """Seconds between two looks."""
-OPEN, FIRST = "fleet_open", "fleet_seen"
-HEAD_START = 0.3
+OPEN, FIRST = "fleet_open", "fleet_first"
+HEAD_START = 0.2
 """Seconds, on the first visit of a session only."""
 
 
@@ -58,26 +58,28 @@ def _show(head: asked.Head) -> None:
     if not head.incidents:
         cards.sentence(verdict.fleet(head, numbers))
     models = summary.models(head, numbers)
+    first = st.session_state.get(FIRST, True)
     _numbers(head, numbers, models)
     table = st.container()
     marks = [Mark(fmt.epoch_ms(change.ts), change.title or change.kind) for change in numbers.changes]
+    _let_draw(first)
     left, right = st.columns(2)
     with left:
         _latency(numbers, models, marks)
     with right:
         _drift(numbers, models, marks)
     with table:
-        _after_the_charts()
+        _let_draw(first)
         _table(head, models)
+    st.session_state[FIRST] = False
     if unknown := verdict.not_known(head, numbers):
         st.caption(f":material/help: **Not known:** {fmt.literal('; '.join(unknown))}.")
     cards.notes(status.notes)
 
 
-def _after_the_charts() -> None:
-    """Let the browser draw the charts before it loads the code of the table, the largest part of the page."""
-    if FIRST not in st.session_state:
-        st.session_state[FIRST] = True
+def _let_draw(first: bool) -> None:
+    """Let the browser draw what it has before it gets more: else all charts are done late, together."""
+    if first:
         time.sleep(HEAD_START)
 
 

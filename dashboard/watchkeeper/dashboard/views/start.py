@@ -54,7 +54,6 @@ def ways() -> None:
             "From a Python service",
             "`pip install watchkeeper-sdk`. It has no dependencies and never blocks or fails the service.",
             SDK.format(url=url),
-            "python",
         )
         _way(
             "From anything that speaks HTTP",
@@ -64,10 +63,10 @@ def ways() -> None:
     st.caption("Then: declare owners, objectives and prices in `watchkeeper.d/`, and run `watchkeeper apply`.")
 
 
-def _way(title: str, words: str, code: str, language: str | None = None) -> None:
+def _way(title: str, words: str, code: str) -> None:
     with st.container(border=True, height="stretch", gap="small"):
         st.markdown(f"**{title}**  \n:small[:gray[{words}]]")
-        st.code(code.strip(), language=language, wrap_lines=True)
+        st.code(code.strip(), language=None, wrap_lines=True)
 
 
 @st.fragment(run_every=LOOK_AGAIN)
