@@ -61,7 +61,7 @@ def _read_or_make(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        key = path.read_text().strip()
+        key = _read(path)
     except OSError as error:
         raise SettingsError(f"cannot make the API key file {path}: {error.strerror}") from None
     else:
@@ -71,6 +71,13 @@ def _read_or_make(path: Path) -> str:
     if len(key) < MIN_KEY_LENGTH:
         raise SettingsError(f"the API key in {path} is shorter than {MIN_KEY_LENGTH} characters: delete the file")
     return key
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the API key file {path}: {error}") from None
 
 
 class KeyRequired:

@@ -51,7 +51,7 @@ class ReadRoutes:
         add("/v1/status", self.show_status, summary="What became of the events")
         add("/v1/schemas", self.schemas, summary="JSON Schema of every event")
         add("/v1/declared", self.declared, summary="Systems, objectives, prices, value models in force")
-        add("/v1/predictions/{prediction_id}", self.prediction, summary="The whole story of one decision")
+        add("/v1/predictions/{prediction_id:path}", self.prediction, summary="The whole story of one decision")
         add("/v1/queries", self.queries, summary="The named queries")
         add("/v1/queries/{name}", self.query, summary="The rows of one named query")
         return router

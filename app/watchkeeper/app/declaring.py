@@ -18,12 +18,20 @@ def apply_folder(settings: Settings, folder: Path | None) -> dict[str, list[str]
     chosen = folder or (Path(settings.control.declared_dir) if settings.control.declared_dir else None)
     if chosen is None:
         raise SettingsError("which folder? Name it, or set control.declared_dir")
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_folder(settings)
     control = open_control(settings.control_url)
     try:
         return apply_to(control, chosen)
     finally:
         control.close()
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Make the data folder where it is missing."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{settings.data_dir} (server.data_dir) cannot be a folder: {error.strerror}") from None
 
 
 def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:

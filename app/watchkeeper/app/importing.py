@@ -18,7 +18,9 @@ BATCH = 2_000
 ALIASES = {"timestamp": "ts", "time": "ts", "outcome_ts": "known_at", "label": "outcome", "segment": "segments"}
 """Column names that logs use for what we call otherwise."""
 _TOKENS = {"tokens_in": "input", "tokens_input": "input", "tokens_out": "output", "tokens_output": "output"}
-_OWN = frozenset(Prediction.__struct_encode_fields__) - {"features", "extra", "tokens", "checks", "fallback"}
+_NESTED = frozenset({"extra", "tokens", "checks", "fallback"})
+"""Objects of our own events, as an NDJSON file has them."""
+_OWN = frozenset(Prediction.__struct_encode_fields__) - _NESTED - {"features"}
 
 
 def import_rows(file: Path, service: str, model: str, remote: Remote) -> dict[str, int]:
@@ -40,7 +42,7 @@ def import_rows(file: Path, service: str, model: str, remote: Remote) -> dict[st
 
 def read(file: Path) -> pl.DataFrame:
     """Read a Parquet, CSV or NDJSON file."""
-    readers = {".parquet": pl.read_parquet, ".csv": _csv, ".ndjson": pl.read_ndjson, ".jsonl": pl.read_ndjson}
+    readers = {".parquet": pl.read_parquet, ".csv": _csv, ".ndjson": _ndjson, ".jsonl": _ndjson}
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise InputError(f"{file}: cannot tell the format from {file.suffix!r}; known: {', '.join(readers)}")
@@ -55,6 +57,10 @@ def read(file: Path) -> pl.DataFrame:
 
 def _csv(file: Path) -> pl.DataFrame:
     return pl.read_csv(file, try_parse_dates=True, infer_schema_length=10_000)
+
+
+def _ndjson(file: Path) -> pl.DataFrame:
+    return pl.read_ndjson(file, infer_schema_length=None)  # a field that comes late is a field too
 
 
 def _batches(
@@ -76,14 +82,18 @@ def _batches(
 def _prediction(values: dict[str, Any], fallback_id: str, service: str, model: str) -> dict[str, Any]:
     event: dict[str, Any] = {"id": fallback_id, "service": service, "model": model}
     features: dict[str, Any] = {}
-    tokens: dict[str, int] = {}
+    tokens: dict[str, Any] = {}
     for column, value in values.items():
         if value is None or column in ("outcome", "known_at"):
             continue
         if column == "segments":
             event["segments"] = cast("object", value) if isinstance(value, dict) else {"segment": str(value)}
+        elif column in _NESTED:
+            event[column] = _without_nulls(value)
+        elif column == "features" and isinstance(value, dict):
+            features |= _without_nulls(value)
         elif column in _TOKENS:
-            tokens[_TOKENS[column]] = int(value)
+            tokens[_TOKENS[column]] = value
         elif column == "ok":
             event["status"] = "ok" if value else "error"
         elif column in _OWN:
@@ -91,6 +101,14 @@ def _prediction(values: dict[str, Any], fallback_id: str, service: str, model: s
         else:
             features[column] = value
     return event | ({"features": features} if features else {}) | ({"tokens": tokens} if tokens else {})
+
+
+def _without_nulls(value: Any) -> Any:
+    """Let go of the nulls that a reader of columns puts where a row lacked a field."""
+    if isinstance(value, dict):
+        pairs = cast("dict[str, Any]", value).items()
+        return {name: _without_nulls(part) for name, part in pairs if part is not None}
+    return [_without_nulls(part) for part in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _outcome(values: dict[str, Any], prediction: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 
 from watchkeeper.app.access import client_key
-from watchkeeper.schemas.errors import InputError, NotAllowed, Unavailable
+from watchkeeper.schemas.errors import InputError, NotAllowed, SettingsError, Unavailable
 
 TIMEOUT_SECONDS = 30.0
 
@@ -21,7 +21,10 @@ class Remote:
         self.url = url.rstrip("/")
         key = client_key(key_file)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+        try:
+            self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise SettingsError(f"{url!r} is no address of a server: {error}") from None
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read JSON."""
@@ -47,7 +50,12 @@ class Remote:
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         if response.status_code < 400:
-            return cast("dict[str, Any]", response.json())
+            try:
+                return cast("dict[str, Any]", response.json())
+            except ValueError:
+                raise InputError(
+                    f"{self.url} answers, but not as a watchkeeper server: is the address right?"
+                ) from None
         reason = f"{self.url} answered {response.status_code}: {response.text[:500]}"
         if response.status_code in (401, 403):
             raise NotAllowed(f"{reason}. Set auth.api_key_file or WATCHKEEPER_API_KEY")

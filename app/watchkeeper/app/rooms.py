@@ -20,7 +20,7 @@ from watchkeeper.analyzers.clockwork import Clockwork
 from watchkeeper.analyzers.evaluation import Evaluation, Reading
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
-from watchkeeper.app.declaring import apply_to
+from watchkeeper.app.declaring import apply_to, make_data_folder
 from watchkeeper.app.metrics import AlertCounts
 from watchkeeper.collector.inbox import Inbox
 from watchkeeper.collector.loader import InboxLoader
@@ -58,7 +58,7 @@ class Stores:
 
 def open_stores(settings: Settings) -> Stores:
     """Open (or make) the stores; another server on the same folder is refused by the facts' lock."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_folder(settings)
     limits = settings.ingest
     facts = FactStore(settings.data_dir / "facts.duckdb")
     control = open_control(settings.control_url)

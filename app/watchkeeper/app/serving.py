@@ -26,13 +26,12 @@ DRAIN_SECONDS = 10
 
 
 def create_app(rooms: Rooms, key: str | None) -> FastAPI:
-    """Wire the routes of every room over their stores."""
+    """Wire the routes of every room over their stores; the rooms are started, their end is the application's."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        rooms.start()
         yield
-        rooms.stop()
+        rooms.stop()  # here, because a signal ends the process as soon as the shutdown is complete
 
     stores, settings = rooms.stores, rooms.settings
     app = FastAPI(title="Watchkeeper", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -83,6 +82,8 @@ def serve(settings: Settings) -> None:
             "or see `watchkeeper doctor`"
         ) from None
     host, port = listening.getsockname()[:2]
-    config.app = create_app(Rooms(settings, open_stores(settings)), key)
+    rooms = Rooms(settings, open_stores(settings))
+    rooms.start()
+    config.app = create_app(rooms, key)
     log.info("watchkeeper %s listens on http://%s:%s, data in %s", __version__, host, port, settings.data_dir)
     uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,111 @@
+"""Who may talk to the server, tried from outside."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+from e2e.running import QUICK, Server, run
+
+from watchkeeper.app.access import is_loopback
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("locked")
+    key_file = folder / "key"
+    with Server(folder, {"WATCHKEEPER_AUTH_API_KEY_FILE": str(key_file)}) as server:
+        yield server, key_file
+
+
+def key(file: Path) -> dict[str, str]:
+    return {"Authorization": f"Bearer {file.read_text().strip()}"}
+
+
+def test_the_key_file_is_made_for_its_owner_alone_and_used_again(locked):
+    server, file = locked
+    made = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(made.strip()) >= 40
+    server.stop()
+    server.start()
+    assert file.read_text() == made
+    assert server.client.get("/v1/status", headers=key(file)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/status"),
+        ("GET", "/metrics"),
+        ("GET", "/openapi.json"),
+        ("GET", "/v1/queries/overview"),
+        ("GET", "/v1/incidents"),
+        ("POST", "/v1/predictions"),
+        ("POST", "/v1/incidents/x/acknowledge"),
+    ],
+)
+def test_without_the_key_nothing_is_told_or_taken(locked, method, path):
+    server, file = locked
+    refused = server.client.request(method, path)
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert refused.json()["error"] == "NotAllowed"
+    for wrong in ("Bearer", "Bearer " + "x" * 43, "Basic " + file.read_text().strip()):
+        assert server.client.request(method, path, headers={"Authorization": wrong}).status_code == 401
+    allowed = server.client.request(method, path, headers=key(file))
+    assert allowed.status_code not in (401, 403)
+
+
+def test_health_and_readiness_stay_open(locked):
+    server, _ = locked
+    assert [server.client.get(path).status_code for path in ("/health", "/ready")] == [200, 200]
+
+
+def test_the_command_line_uses_the_key_and_says_what_is_missing_without_it(locked, tmp_path):
+    server, file = locked
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,ts,amount\na,2026-03-01T00:00:00,1\n")
+    words = ("import", rows, "--service", "cli", "--url", server.url)
+    without = run(*words)
+    assert without.returncode == 6
+    assert "auth.api_key_file" in without.stderr
+    assert run(*words, settings={"WATCHKEEPER_AUTH_API_KEY_FILE": str(file)}).returncode == 0
+    assert run(*words, settings={"WATCHKEEPER_API_KEY": file.read_text().strip()}).returncode == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_no_other_address_without_a_key(tmp_path, host):
+    refused = run("serve", "--host", host, "--port", "0", "--data-dir", tmp_path / "data", settings=QUICK)
+    assert refused.returncode == 2
+    assert f"will not listen on {host} without an API key" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_with_a_key_it_listens_everywhere(tmp_path):
+    settings = {"WATCHKEEPER_SERVER_HOST": "0.0.0.0", "WATCHKEEPER_AUTH_API_KEY_FILE": str(tmp_path / "key")}
+    with Server(tmp_path, settings) as server:
+        assert httpx.get(f"{server.url}/v1/status", trust_env=False).status_code == 401
+
+
+@pytest.mark.parametrize("content", ["", "short\n"])
+def test_a_key_that_can_be_guessed_is_refused(tmp_path, content):
+    file = tmp_path / "key"
+    file.write_text(content)
+    settings = {"WATCHKEEPER_AUTH_API_KEY_FILE": str(file)}
+    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", settings=settings)
+    assert refused.returncode == 2
+    assert "shorter than 16 characters" in refused.stderr
+
+
+def test_a_key_file_that_is_a_folder_is_a_sentence(tmp_path):
+    settings = {"WATCHKEEPER_AUTH_API_KEY_FILE": str(tmp_path)}
+    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", settings=settings)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("watchkeeper: cannot read the API key file")
+
+
+def test_loopback_is_loopback_however_it_is_written():
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.8.8.8", "::1")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "")))
