@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import AsyncIterator
 
@@ -10,8 +9,13 @@ import zstandard
 
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
 
-_CHUNK = 2**18
+_STEP = 512
+"""Compressed zstd bytes taken at once. Four of them can hold a block of 128 KiB, so a step gives at most 16 MiB."""
 _ZSTD_WINDOW = 8 * 2**20
+
+
+class UnknownEncoding(NotDecodable):
+    """The content encoding is none that is undone here."""
 
 
 async def read(stream: AsyncIterator[bytes], limit: int) -> bytes:
@@ -42,27 +46,41 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
             return _unzstd(body, limit)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise NotDecodable(f"the body is not valid {encoding}: {error}") from None
-    raise NotDecodable(f"Content-Encoding {encoding!r} is not known: use gzip, zstd or none")
+    raise UnknownEncoding(f"Content-Encoding {encoding!r} is not known: use gzip, zstd or none")
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    inflate = zlib.decompressobj(wbits=31)
-    data = inflate.decompress(body, limit + 1)
-    if len(data) > limit:
-        raise _bomb(limit)
-    if not inflate.eof:
-        raise EOFError("it ends in the middle")
-    return data
+    """Undo every member: files of several, one after the other, are as valid as one."""
+    out: list[bytes] = []
+    size = 0
+    while body or not out:
+        inflate = zlib.decompressobj(wbits=31)
+        out.append(inflate.decompress(body, limit + 1 - size))
+        size += len(out[-1])
+        if size > limit:
+            raise _bomb(limit)
+        if not inflate.eof:
+            raise EOFError("it ends in the middle")
+        body = inflate.unused_data
+    return b"".join(out)
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
+    """Undo every frame, in small steps: only so is a truncated body told from a whole one."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    frame = decompressor.decompressobj()
     out = bytearray()
-    with decompressor.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
-        while chunk := reader.read(_CHUNK):
-            out += chunk
-            if len(out) > limit:
-                raise _bomb(limit)
+    for start in range(0, len(body), _STEP):
+        part = body[start : start + _STEP]
+        while part:
+            if frame.eof:
+                frame = decompressor.decompressobj()
+            out += frame.decompress(part)
+            part = frame.unused_data if frame.eof else b""
+        if len(out) > limit:
+            raise _bomb(limit)
+    if not frame.eof:
+        raise EOFError("it ends in the middle")
     return bytes(out)
 
 

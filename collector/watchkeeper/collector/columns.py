@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -71,7 +72,7 @@ def predictions(events: Sequence[Prediction], received_us: Sequence[int], unknow
     )
     return Predictions(
         frame=frame,
-        features=[_mapping(event.features) for event in events],
+        features=[None if event.features is EMPTY else fields_of(event.features) for event in events],
         segments=[event.segments for event in events],
         extra=[_extra(event, unknown.get(index)) for index, event in enumerate(events)],
     )
@@ -138,11 +139,19 @@ def _check(check: Check) -> dict[str, object]:
     return cast("dict[str, object]", msgspec.structs.asdict(check))
 
 
-def _mapping(raw: msgspec.Raw) -> Fields | None:
-    value: Any = None if raw is EMPTY else msgspec.json.decode(raw)
+def fields_of(raw: msgspec.Raw) -> Fields | None:
+    """Decode one object of names and values; a number too great for a float is infinite, and will be counted as that.
+
+    >>> fields_of(msgspec.Raw(b'{"a": 1e400, "b": 2}'))
+    {'a': inf, 'b': 2}
+    """
+    try:
+        value: Any = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        value = json.loads(bytes(raw), parse_int=lambda digits: float(digits) if len(digits) > 300 else int(digits))
     return cast("Fields | None", value)
 
 
 def _extra(event: Prediction, unknown: Fields | None) -> Fields | None:
-    own = _mapping(event.extra)
+    own = None if event.extra is EMPTY else fields_of(event.extra)
     return {**own, **unknown} if own and unknown else own or unknown

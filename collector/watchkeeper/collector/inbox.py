@@ -8,6 +8,7 @@ never used twice, or the loader's watermark would skip rows.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from watchkeeper.collector.decoders.events import Encoding, Rejected
 from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
+
+log = logging.getLogger("watchkeeper.inbox")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -35,6 +38,7 @@ INSERT OR IGNORE INTO totals VALUES ('accepted', 0), ('rejected', 0), ('repeated
 """
 KEYS_KEPT_US = 24 * 3600 * 1_000_000
 BUSY_SECONDS = 30
+MAX_READ_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,35 +121,38 @@ class Inbox:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._counter = threading.Lock()
         self._waiting_bytes = self._waiting = self._backlog_bytes = 0
+        self._closed = False
         self.arrived = threading.Event()
         """Set after each commit: the loader waits for it."""
         with contextlib.closing(self._connect()) as connection:
             connection.executescript(_SCHEMA)
-            row = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM batches").fetchone()
-            self._backlog_bytes = int(row[0])
+            self._backlog_bytes = _bytes_up_to(connection, 2**62)
         self._thread = threading.Thread(target=self._write, name="inbox", daemon=True)
         self._thread.start()
 
     def append(self, incoming: Incoming) -> Future[Ack]:
         """Queue one request; refuse it at once where the queue or the backlog is full."""
         max_bytes, max_requests, max_backlog = self._limits
+        waiting = _Waiting(incoming)
         with self._counter:
+            if self._closed:
+                raise StoreUnavailable("the inbox is closed: the server is stopping")
             if self._backlog_bytes > max_backlog:
                 raise StoreUnavailable(
                     f"{self._backlog_bytes} bytes wait to be loaded (ingest.backlog_bytes): the loader is behind"
                 )
-            if self._waiting >= max_requests or self._waiting_bytes + incoming.size > max_bytes:
+            too_big = self._waiting and self._waiting_bytes + incoming.size > max_bytes  # alone, any size may pass
+            if self._waiting >= max_requests or too_big:
                 raise Overloaded("the ingest queue is full (ingest.queue_bytes, ingest.queue_requests)")
             self._waiting += 1
             self._waiting_bytes += incoming.size
-        waiting = _Waiting(incoming)
-        self._queue.put(waiting)
+            self._queue.put(waiting)
         return waiting.done
 
     def after(self, seq: int, max_rows: int) -> list[StoredBatch]:
-        """Read the batches after a position, in order, up to about ``max_rows`` rows."""
+        """Read the batches after a position, in order, up to about ``max_rows`` rows and 64 MiB."""
         batches: list[StoredBatch] = []
-        rows = 0
+        rows = size = 0
         with contextlib.closing(self._connect()) as connection:
             cursor = connection.execute(
                 """SELECT seq, kind, encoding, received_us, batch_key, rows, body
@@ -153,7 +160,7 @@ class Inbox:
                 (seq,),
             )
             for number, kind, encoding, received_us, batch_key, count, body in cursor:
-                if batches and rows + count > max_rows:
+                if batches and (rows + count > max_rows or size > MAX_READ_BYTES):
                     break
                 rejects = connection.execute(
                     "SELECT row_index, field, reason, raw FROM rejects WHERE seq = ? ORDER BY row_index", (number,)
@@ -161,13 +168,13 @@ class Inbox:
                 rejected = [Rejected(*row) for row in rejects]
                 batches.append(StoredBatch(number, kind, encoding, received_us, batch_key, count, body, rejected))
                 rows += count
+                size += len(body) + sum(len(reject.raw) for reject in rejected)
         return batches
 
     def trim(self, seq: int) -> None:
         """Let go of what the facts hold up to a position, and of keys older than a day."""
         with contextlib.closing(self._connect()) as connection, connection:
-            row = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM batches WHERE seq <= ?", (seq,))
-            freed = int(row.fetchone()[0])
+            freed = _bytes_up_to(connection, seq)
             connection.execute("DELETE FROM rejects WHERE seq <= ?", (seq,))
             connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
             oldest = int(time.time() * 1e6) - KEYS_KEPT_US
@@ -197,8 +204,10 @@ class Inbox:
         )
 
     def close(self) -> None:
-        """Commit what waits, then stop."""
-        self._queue.put(None)
+        """Take no more, commit what waits, then stop."""
+        with self._counter:
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
 
     def _connect(self) -> sqlite3.Connection:
@@ -220,6 +229,8 @@ class Inbox:
         connection.close()
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
+        for waiting in group:
+            waiting.done.set_running_or_notify_cancel()  # from here on nobody can cancel it, and it can be answered
         acks: list[Ack] = []
         error: StoreUnavailable | None = None
         try:
@@ -227,18 +238,32 @@ class Inbox:
                 acks = [_store(connection, waiting.incoming) for waiting in group]
         except sqlite3.Error as reason:
             error = StoreUnavailable(f"the inbox cannot be written: {reason}. Free space in the data directory")
+        except Exception as reason:  # whatever it was: this thread must answer, and go on
+            log.exception("a group of requests could not be stored")
+            error = StoreUnavailable(f"the inbox cannot be written: {type(reason).__name__}: {reason}")
         with self._counter:
             self._waiting -= len(group)
             self._waiting_bytes -= sum(waiting.incoming.size for waiting in group)
             if error is None:
                 fresh = zip(group, acks, strict=True)
-                self._backlog_bytes += sum(len(w.incoming.body) for w, ack in fresh if not ack.repeated)
+                self._backlog_bytes += sum(w.incoming.size for w, ack in fresh if not ack.repeated)
         for index, waiting in enumerate(group):
+            if waiting.done.cancelled():
+                continue
             if error is not None:
                 waiting.done.set_exception(error)
             else:
                 waiting.done.set_result(acks[index])
         self.arrived.set()
+
+
+def _bytes_up_to(connection: sqlite3.Connection, seq: int) -> int:
+    row = connection.execute(
+        """SELECT (SELECT coalesce(sum(length(body)), 0) FROM batches WHERE seq <= :seq)
+                + (SELECT coalesce(sum(length(raw)), 0) FROM rejects WHERE seq <= :seq)""",
+        {"seq": seq},
+    ).fetchone()
+    return int(row[0])
 
 
 def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 import polars as pl
+from msgspec import Raw
 
 from watchkeeper.collector import columns
 from watchkeeper.collector.decoders.events import EventDecoder, Rejected
@@ -25,6 +26,7 @@ from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
 GPU_SAMPLES = "gpu_samples"
+_FIELDS = frozenset(Prediction.__struct_encode_fields__)
 
 
 class _StrictPrediction(Prediction, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +46,7 @@ class InboxLoader:
         self._loaded = loaded
         self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
         self._strict = msgspec.json.Decoder(_StrictPrediction)
+        self._raw = msgspec.json.Decoder(Raw)
         self._gpu = msgspec.json.Decoder(GpuSample)
         self._stopping = threading.Event()
         self._watermark = loader.watermark()
@@ -144,12 +147,13 @@ class InboxLoader:
         except msgspec.ValidationError:
             pass
         events = decoder.stored(batch.body, batch.encoding)
-        raw: Any = msgspec.json.Decoder(dict[str, object])
-        rows = raw.decode_lines(batch.body) if batch.encoding == "ndjson" else msgspec.json.decode(batch.body)
-        fields = set(Prediction.__struct_encode_fields__)
-        for position, row in enumerate(cast("list[dict[str, object]]", rows)):
-            if not row.keys() <= fields:
-                unknown[offset + position] = {name: row[name] for name in row.keys() - fields}
+        lines = batch.encoding == "ndjson"
+        raws = self._raw.decode_lines(batch.body) if lines else msgspec.json.decode(batch.body, type=list[Raw])
+        for position, raw in enumerate(raws):
+            row = columns.fields_of(raw) or {}
+            more = row.keys() - _FIELDS
+            if more:
+                unknown[offset + position] = {name: row[name] for name in sorted(more)}
         return events
 
 

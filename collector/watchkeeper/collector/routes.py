@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 
@@ -24,7 +25,9 @@ from watchkeeper.schemas.events import KINDS
 from watchkeeper.schemas.settings import Ingest
 
 MAX_ERRORS_SHOWN = 100
+MAX_KEY = 200
 RETRY_AFTER_SECONDS = 2
+_COUNT = re.compile("[0-9]{1,18}")
 _ENCODINGS: dict[str, Encoding] = {
     "": "ndjson",
     "application/x-ndjson": "ndjson",
@@ -121,7 +124,7 @@ def refusal(error: WatchkeeperError) -> Response:
     status, headers = 400, None
     if isinstance(error, TooLarge):
         status = 413
-    elif isinstance(error, _UnknownType):
+    elif isinstance(error, _UnknownType | body.UnknownEncoding):
         status = 415
     elif isinstance(error, Unavailable):
         status = 429 if isinstance(error, Overloaded) else 503
@@ -146,9 +149,9 @@ def client_count(header: str | None) -> ClientCount | None:
         name, _, number = part.partition("=")
         numbers[name] = number
     sent, dropped = numbers.get("sent", ""), numbers.get("dropped", "0")
-    if not (client and sent.isdecimal() and dropped.isdecimal()):
+    if not (client and _COUNT.fullmatch(sent) and _COUNT.fullmatch(dropped)):
         return None
-    return ClientCount(client[:100], min(int(sent), 2**62), min(int(dropped), 2**62))
+    return ClientCount(client[:100], int(sent), int(dropped))
 
 
 class _UnknownType(NotDecodable):
@@ -163,7 +166,9 @@ def _encoding(content_type: str) -> Encoding:
 
 
 def _key(kind: str, key: str | None) -> str | None:
-    return f"{kind}/{key[:200]}" if key else None
+    if key and len(key) > MAX_KEY:
+        raise InputError(f"the Idempotency-Key has over {MAX_KEY} characters: send a shorter one")
+    return f"{kind}/{key}" if key else None
 
 
 def _reply(decoded: Decoded) -> bytes:

@@ -31,18 +31,21 @@ def problem(value: float | str | None) -> str | None:
         except ValueError:
             return f"{value[:40]!r} is not an ISO 8601 time"
     else:
-        seconds = in_seconds(float(value))
+        seconds = in_seconds(value)
     if not OLDEST <= seconds <= NEWEST:
-        return f"{value!r} is not a time between 1973 and 2198: give seconds, ms, µs or ns since 1970, or ISO 8601"
+        shown = repr(value)[:40]
+        return f"{shown} is not a time between 1973 and 2198: give seconds, ms, µs or ns since 1970, or ISO 8601"
     return None
 
 
 def plausible(values: Sequence[float | str]) -> bool:
     """Say whether all are numbers that pass ``problem`` for sure, without looking at each in Python."""
-    try:
-        size = np.abs(np.asarray(values, dtype=np.float64))
-    except ValueError:  # texts among them
+    if any(isinstance(value, str) for value in values):  # NumPy would take "1767225600" for a number
         return not any(problem(value) for value in values)
+    try:
+        size = np.asarray(values, dtype=np.float64)
+    except OverflowError:
+        return False
     seconds = size / np.select([size < 1e11, size < 1e14, size < 1e17], [1.0, 1e3, 1e6], 1e9)
     return bool(((seconds >= OLDEST) & (seconds <= NEWEST)).all())
 
@@ -53,10 +56,10 @@ def in_seconds(value: float) -> float:
     >>> [in_seconds(t) for t in (1767225600, 1767225600e3, 1767225600e6, 1767225600e9)]
     [1767225600.0, 1767225600.0, 1767225600.0, 1767225600.0]
     """
-    for limit, unit in ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6)):
+    for limit, unit in ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9)):
         if abs(value) < limit:
             return value / unit
-    return value / 1e9 if math.isfinite(value) else math.inf
+    return math.inf
 
 
 def series(name: str, values: Sequence[float | int | str | None]) -> pl.Series:

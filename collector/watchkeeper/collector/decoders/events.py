@@ -17,6 +17,11 @@ from watchkeeper.schemas.events import EMPTY, KINDS, Event, Prediction
 
 Encoding = Literal["ndjson", "json"]
 _AT = re.compile(r" - at `\$(?:\[\.*\d*\])?\.?([^`]*)`$")
+_NAMED = re.compile(r"(?:missing required|unknown) field `([^`]+)`")
+_LINE = re.compile(rb"[^\n]+")
+_BOM = b"\xef\xbb\xbf"
+_SHOWN = 300
+"""Characters of a reason: it may hold a name that the sender chose."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -51,13 +56,23 @@ class EventDecoder:
         self._raws: Callable[[bytes], list[Raw]] = msgspec.json.Decoder(list[Raw]).decode
 
     def decode(self, body: bytes, encoding: Encoding, max_rows: int) -> Decoded:
-        """Decode a whole body; raises only where nothing of it can be read, or where it has too many rows."""
+        """Decode a whole body; raises only where nothing of it can be read, or where it has too many rows.
+
+        A row of NDJSON is a line that is not blank; its index counts such lines.
+        """
+        body = body.removeprefix(_BOM)
+        ends = body.count(b"\n") if encoding == "ndjson" else 0
+        if ends > max_rows:
+            return self._row_by_row(body, encoding, max_rows)
         try:
+            _check_utf8(body)
             events = self._lines(body) if encoding == "ndjson" else self._array(body)
         except _UNREADABLE:
             return self._row_by_row(body, encoding, max_rows)
         if len(events) > max_rows:
-            raise _too_many(len(events), max_rows)
+            raise _too_many(max_rows)
+        if encoding == "ndjson" and ends - len(events) not in (0, -1):  # two on a line, or one over several
+            return self._row_by_row(body, encoding, max_rows)
         if suspicious(events):
             return self._row_by_row(body, encoding, max_rows)
         return Decoded(events, body, encoding, ())
@@ -67,14 +82,13 @@ class EventDecoder:
         return self._lines(body) if encoding == "ndjson" else self._array(body)
 
     def _row_by_row(self, body: bytes, encoding: Encoding, max_rows: int) -> Decoded:
-        rows = self._split(body, encoding)
-        if len(rows) > max_rows:
-            raise _too_many(len(rows), max_rows)
+        rows = self._split(body, encoding, max_rows)
         events: list[Event] = []
         good: list[bytes] = []
         rejected: list[Rejected] = []
         for index, row in enumerate(rows):
             try:
+                _check_utf8(row)
                 event = self._one(row)
             except _UNREADABLE as error:
                 rejected.append(Rejected(index, *explain(error), row))
@@ -89,11 +103,11 @@ class EventDecoder:
             return Decoded(events, b"\n".join(good), encoding, rejected)
         return Decoded(events, b"[" + b",".join(good) + b"]", encoding, rejected)
 
-    def _split(self, body: bytes, encoding: Encoding) -> list[bytes]:
+    def _split(self, body: bytes, encoding: Encoding, max_rows: int) -> list[bytes]:
         if encoding == "ndjson":
-            return [line for line in body.split(b"\n") if line.strip()]
+            return _lines(body, max_rows)
         try:
-            return [bytes(raw) for raw in self._raws(body)]
+            rows = self._raws(body)
         except msgspec.ValidationError:
             raise NotDecodable("the body is JSON but no array: send an array of events, or NDJSON") from None
         except _UNREADABLE as error:
@@ -101,6 +115,9 @@ class EventDecoder:
                 f"the body is not a JSON array ({explain(error)[1]}): nothing was kept. "
                 "Send NDJSON, where one bad line does not spoil the others"
             ) from None
+        if len(rows) > max_rows:
+            raise _too_many(max_rows)
+        return [bytes(raw) for raw in rows]
 
 
 def problem(event: Event) -> tuple[str, str] | None:
@@ -156,13 +173,31 @@ def explain(error: Exception) -> tuple[str, str]:
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         hint = " (NaN and Infinity are not JSON: send null)" if "invalid character" in text else ""
-        return "", f"not valid JSON: {text}{hint}"
+        return "", f"not valid JSON: {text[:_SHOWN]}{hint}"
     found = _AT.search(text)
     reason = text[: found.start()] if found else text
-    missing = re.search(r"missing required field `([^`]+)`", reason)
-    field = found.group(1) if found else (missing.group(1) if missing else "")
-    return field, reason[:1].lower() + reason[1:]
+    named = _NAMED.search(reason)
+    within = found.group(1) if found else ""
+    field = ".".join(part for part in (within, named.group(1) if named else "") if part)
+    return field[:_SHOWN], reason[:1].lower() + reason[1:_SHOWN]
 
 
-def _too_many(rows: int, limit: int) -> TooLarge:
-    return TooLarge(f"the body has {rows} rows, the limit is {limit} (ingest.max_rows): send smaller batches")
+def _check_utf8(text: bytes) -> None:
+    """Raise on what is not UTF-8: a part that is kept as it came (features) would let it through."""
+    if not text.isascii():
+        text.decode()
+
+
+def _lines(body: bytes, max_rows: int) -> list[bytes]:
+    """Give the lines that are not blank; stop as soon as there are too many."""
+    rows: list[bytes] = []
+    for found in _LINE.finditer(body):
+        if found[0].strip():
+            rows.append(found[0])
+            if len(rows) > max_rows:
+                raise _too_many(max_rows)
+    return rows
+
+
+def _too_many(limit: int) -> TooLarge:
+    return TooLarge(f"the body has over {limit} rows (ingest.max_rows): send smaller batches")

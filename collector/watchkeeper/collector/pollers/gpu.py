@@ -13,7 +13,7 @@ import msgspec
 from watchkeeper.collector.decoders import gpu_metrics, prometheus_text
 from watchkeeper.collector.inbox import Inbox, Incoming
 from watchkeeper.collector.loader import GPU_SAMPLES
-from watchkeeper.schemas.errors import WatchkeeperError
+from watchkeeper.schemas.errors import TooLarge, WatchkeeperError
 from watchkeeper.store.clock import Clock, wall
 
 log = logging.getLogger("watchkeeper.gpu")
@@ -64,13 +64,11 @@ class GpuPoller:
     def scrape(self, client: httpx.Client, target: TargetState) -> None:
         """Read one target once; a failure is counted and said once, and the others go on."""
         try:
-            response = client.get(target.url)
-            response.raise_for_status()
-            scrape = prometheus_text.parse(response.text[:_MAX_BYTES])
+            scrape = prometheus_text.parse(_text(client, target.url))
             samples = gpu_metrics.gpu_samples(scrape.samples, self._clock())
             if samples:
                 self._keep(samples)
-        except (httpx.HTTPError, WatchkeeperError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, WatchkeeperError) as error:
             target.failures += 1
             if target.last_error != str(error):
                 log.warning("cannot read GPU metrics from %s: %s", target.url, error)
@@ -85,3 +83,16 @@ class GpuPoller:
         body = b"\n".join(map(msgspec.json.encode, samples))
         received_us = int(wall().timestamp() * 1e6)
         self._inbox.append(Incoming(GPU_SAMPLES, "ndjson", received_us, body, len(samples), (), b"")).result()
+
+
+def _text(client: httpx.Client, url: str) -> str:
+    chunks: list[bytes] = []
+    size = 0
+    with client.stream("GET", url) as response:
+        response.raise_for_status()
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if size > _MAX_BYTES:
+                raise TooLarge(f"the answer is over {_MAX_BYTES} bytes: this is no GPU exporter")
+            chunks.append(chunk)
+    return b"".join(chunks).decode("utf-8", "replace")

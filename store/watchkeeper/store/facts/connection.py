@@ -54,7 +54,7 @@ class FactStore:
                 self.generation += 1
                 with contextlib.suppress(duckdb.Error):
                     self._connection.execute("ROLLBACK")
-                if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+                if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException | duckdb.TransactionException):
                     raise StoreUnavailable(f"the facts cannot be written: {error}. Free disk or memory") from error
                 raise
 

@@ -70,7 +70,7 @@ def numeric_edges(values: Floats) -> Floats:
     if distinct.size == 0:
         return np.array([])
     if distinct.size <= MAX_EDGES - 1:
-        inner = (distinct[:-1] + distinct[1:]) / 2
+        inner = distinct[:-1] / 2 + distinct[1:] / 2  # their sum may be infinite
     else:
         inner = np.unique(np.quantile(values, np.linspace(0, 1, MAX_EDGES)[1:-1]))
         inner = inner[(inner > distinct[0]) & (inner < distinct[-1])]
@@ -99,14 +99,13 @@ def category_bins(epoch: Epoch, values: pl.Series) -> Ints:
 
 
 def counts(hours: Ints, bins: Ints) -> pl.DataFrame:
-    """Count rows by hour (number since 1970) and bin."""
-    first = int(hours.min())
+    """Count rows by hour (number since 1970) and bin; what it costs does not depend on how far apart the hours are."""
+    distinct, slots = np.unique(hours, return_inverse=True)
     width = int(bins.max()) + SPECIALS + 1
-    keys = (hours - first) * width + bins + SPECIALS
-    filled = np.bincount(keys)
+    filled = np.bincount(slots * width + bins + SPECIALS)
     present = np.nonzero(filled)[0]
     return pl.DataFrame(
-        {"hour": present // width + first, "bin": present % width - SPECIALS, "n": filled[present]},
+        {"hour": distinct[present // width], "bin": present % width - SPECIALS, "n": filled[present]},
         schema={"hour": pl.Int64, "bin": pl.Int16, "n": pl.Int64},
     )
 
@@ -122,6 +121,8 @@ def moments(slots: Ints, count: int, values: Floats, missing: NDArray[np.bool_])
     np.maximum.at(high, places, kept)
     empty = np.isinf(low)
     low[empty] = high[empty] = np.nan
+    with np.errstate(over="ignore"):  # the square of 1e200 is infinite, and may be
+        squares = kept * kept
     return Moments(
         total=np.bincount(slots, minlength=count),
         missing=np.bincount(slots[missing], minlength=count),
@@ -130,7 +131,7 @@ def moments(slots: Ints, count: int, values: Floats, missing: NDArray[np.bool_])
         low=low,
         high=high,
         sum=np.bincount(places, weights=kept, minlength=count).astype(np.float64),
-        sumsq=np.bincount(places, weights=kept * kept, minlength=count).astype(np.float64),
+        sumsq=np.bincount(places, weights=squares, minlength=count).astype(np.float64),
     )
 
 

@@ -17,6 +17,7 @@ from watchkeeper.store.facts import outcomes, rollups
 from watchkeeper.store.facts.batch import (
     CHANGE_COLUMNS,
     GPU_COLUMNS,
+    OUTCOME_COLUMNS,
     PREDICTION_COLUMNS,
     REJECT_COLUMNS,
     REVIEW_COLUMNS,
@@ -26,8 +27,8 @@ from watchkeeper.store.facts.batch import (
     Predictions,
     complete,
 )
-from watchkeeper.store.facts.connection import FactStore, first, insert, registered
-from watchkeeper.store.facts.features import MAX_FEATURES, MAX_SEGMENTS, OVERFLOW, FeatureCatalog, TypedColumns, typed
+from watchkeeper.store.facts.connection import FactStore, insert, registered
+from watchkeeper.store.facts.features import MAX_FEATURES, OVERFLOW, FeatureCatalog, FeatureTable, TypedColumns, typed
 from watchkeeper.store.facts.histograms import EpochCatalog
 from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
 from watchkeeper.store.facts.references import PREDICTION, SCORE
@@ -76,22 +77,28 @@ class Loader:
             if new.height:
                 matched += outcomes.retry_pending(connection, new)
         if batch.outcomes is not None:
-            fresh, repeated, found = outcomes.add(connection, batch.outcomes)
-            self._count(connection, "outcomes", batch.outcomes, "known_at", repeated, now)
-            loaded, duplicates, matched = loaded + fresh, duplicates + repeated, matched + found
-        for kind, frame, columns, key in (
+            frame = complete(batch.outcomes, OUTCOME_COLUMNS)
+            fresh, found = outcomes.add(connection, frame)
+            _count(connection, "outcomes", frame, "known_at", fresh, now)
+            loaded, matched = loaded + len(fresh), matched + found
+            duplicates += frame.height - len(fresh)
+        for kind, rows, columns, key in (
             ("reviews", batch.reviews, REVIEW_COLUMNS, ("prediction_id", "decision", "ts")),
             ("changes", batch.changes, CHANGE_COLUMNS, ("service", "kind", "title", "ts")),
         ):
-            if frame is not None:
-                fresh = _append(connection, kind, complete(frame, columns), key)
-                self._count(connection, kind, frame, "ts", frame.height - fresh, now)
-                loaded, duplicates = loaded + fresh, duplicates + frame.height - fresh
+            if rows is not None:
+                frame = complete(rows, columns)
+                _append(connection, kind, frame, key)
+                fresh = outcomes.services(connection, "fresh_rows")
+                _count(connection, kind, frame, "ts", fresh, now)
+                loaded, duplicates = loaded + len(fresh), duplicates + frame.height - len(fresh)
         if batch.gpus is not None:
-            samples = batch.gpus.with_columns(pl.lit(None, pl.String).alias("service"))
-            fresh = _append(connection, "gpu_samples", complete(batch.gpus, GPU_COLUMNS), ("uuid", "mig", "ts"))
-            self._count(connection, "gpu_samples", samples, "ts", samples.height - fresh, now)
-            loaded, duplicates = loaded + fresh, duplicates + samples.height - fresh
+            frame = complete(batch.gpus, GPU_COLUMNS)
+            _append(connection, "gpu_samples", frame, ("uuid", "mig", "ts"))
+            nobody = pl.lit(None, pl.String).alias("service")
+            fresh = outcomes.services(connection, "(SELECT NULL::VARCHAR AS service FROM fresh_rows)")
+            _count(connection, "gpu_samples", frame.with_columns(nobody), "ts", fresh, now)
+            loaded, duplicates = loaded + len(fresh), duplicates + frame.height - len(fresh)
         rejected = 0
         if batch.rejects is not None:
             rejected = batch.rejects.height
@@ -105,25 +112,27 @@ class Loader:
         frame = complete(rows.frame, PREDICTION_COLUMNS)
         keep = _new_rows(connection, frame)
         repeated = frame.height - len(keep)
-        self._count(connection, "predictions", frame, "ts", 0, now, repeated_rows=_others(frame, keep))
-        if not keep:
-            return frame.clear(), repeated
         new = frame if not repeated else frame[keep]
+        _count(connection, "predictions", frame, "ts", new["service"], now)
+        if not keep:
+            return new, repeated
         features = [rows.features[i] for i in keep]
         segments = [rows.segments[i] for i in keep]
         extra: list[dict[str, object]] = [dict(rows.extra[i] or {}) for i in keep]
         profile = Profile()
+        dims: dict[tuple[str, str], set[str]] = {}
         for (service, model), group in new.with_row_index("position").group_by("service", "model"):
             positions: list[int] = group["position"].to_list()
             names = (str(service), str(model))
             fields = (_rows(features, positions), _rows(segments, positions))
-            unfit = self._wide(connection, names, group, fields, profile)
+            table, unfit = self._wide(connection, names, group, fields, profile)
+            dims[names] = {column.name for column in table.of("segment")}
             for index, values in unfit.items():
                 extra[positions[index]].update(values)
         profile.write(connection)
         _note_models(connection, new)
         _insert_predictions(connection, new, extra)
-        rolled = rollups.segment_rows(new, segments, self._segments, MAX_SEGMENTS)
+        rolled = rollups.segment_rows(new, segments, self._segments, dims)
         rollups.add(connection, new, rolled, now)
         return new, repeated
 
@@ -134,7 +143,7 @@ class Loader:
         group: pl.DataFrame,
         fields: tuple[list[Fields], list[Fields]],
         profile: Profile,
-    ) -> dict[int, dict[str, object]]:
+    ) -> tuple[FeatureTable, dict[int, dict[str, object]]]:
         """Store one model's features and segments as typed columns, and profile them; give what did not fit."""
         features, segments = fields
         self._features.grow(connection, *names, "feature", features)
@@ -148,51 +157,36 @@ class Loader:
             group.select("id", "ts").with_columns([series.alias(name) for name, series in columns.items()]),
         )
         hours = hours_of(group["ts"])
-        profiled = {SCORE: group["score"], PREDICTION: group["prediction"]} | values.series
+        profiled = values.series | {SCORE: group["score"], PREDICTION: group["prediction"]}
         add_moments(profile, *names, hours, values.series | _overflow(values, len(features)), _mismatched(values))
         add_bins(profile, self._epochs.of(*names), hours, profiled)
-        return values.extra
+        for index, more in places.extra.items():
+            values.extra.setdefault(index, {}).update({name: more[name] for name in more.keys() & places.overflow})
+        return table, values.extra
 
-    def _count(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        kind: str,
-        frame: pl.DataFrame,
-        time: str,
-        repeated: int,
-        now: datetime,
-        repeated_rows: pl.DataFrame | None = None,
-    ) -> None:
-        """Add to the ingest ledger: what came of the events of each service."""
-        skewed = pl.col("clock_skew").fill_null(False).sum() if "clock_skew" in frame.columns else pl.lit(0)
-        ledger = frame.group_by("service").agg(
-            pl.len().cast(pl.Int64).alias("loaded"), pl.col(time).max().alias("last_ts"), skewed.alias("clock_skewed")
-        )
-        if repeated_rows is not None:
-            again = repeated_rows.group_by("service").len("duplicates").cast({"duplicates": pl.Int64})
-            ledger = ledger.join(again, on="service", how="left").with_columns(pl.col("duplicates").fill_null(0))
-        else:  # without a service of its own a repeated event is counted with the first
-            first = pl.int_range(pl.len()) == 0
-            ledger = ledger.with_columns(pl.when(first).then(repeated).otherwise(0).alias("duplicates"))
-        ledger = ledger.with_columns(
-            pl.col("loaded") - pl.col("duplicates"),
-            pl.lit(now).dt.truncate("1h").cast(pl.Datetime("us")).alias("hour"),
-            pl.lit(kind).alias("kind"),
-            pl.lit(0, pl.Int64).alias("rejected"),
-        )
-        insert(connection, "ingest", ledger)
+
+def _count(
+    connection: duckdb.DuckDBPyConnection, kind: str, frame: pl.DataFrame, time: str, fresh: pl.Series, now: datetime
+) -> None:
+    """Add to the ingest ledger what came of the events of each service; ``fresh`` names that of each new one."""
+    skewed = pl.col("clock_skew").fill_null(False).sum() if "clock_skew" in frame.columns else pl.lit(0)
+    sent = frame.group_by("service").agg(
+        pl.len().cast(pl.Int64).alias("sent"), pl.col(time).max().alias("last_ts"), skewed.alias("clock_skewed")
+    )
+    loaded = pl.DataFrame({"service": fresh}).group_by("service").agg(pl.len().cast(pl.Int64).alias("loaded"))
+    ledger = sent.join(loaded, on="service", how="left", nulls_equal=True).with_columns(pl.col("loaded").fill_null(0))
+    ledger = ledger.with_columns(
+        (pl.col("sent") - pl.col("loaded")).alias("duplicates"),
+        pl.lit(now).dt.truncate("1h").cast(pl.Datetime("us")).alias("hour"),
+        pl.lit(kind).alias("kind"),
+        pl.lit(0, pl.Int64).alias("rejected"),
+    )
+    insert(connection, "ingest", ledger.drop("sent"))
 
 
 def _rows(rows: Sequence[Fields | None], positions: Sequence[int]) -> list[Fields]:
     empty: Fields = {}
     return [rows[position] or empty for position in positions]
-
-
-def _others(frame: pl.DataFrame, keep: list[int]) -> pl.DataFrame:
-    """Give the rows that are not kept."""
-    if len(keep) == frame.height:
-        return frame.clear()
-    return frame.with_row_index("position").filter(~pl.col("position").is_in(keep)).drop("position")
 
 
 def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> list[int]:
@@ -241,18 +235,17 @@ def _insert_predictions(
         )
 
 
-def _append(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, key: tuple[str, ...]) -> int:
-    """Append the rows whose key is not stored yet; give how many."""
+def _append(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, key: tuple[str, ...]) -> None:
+    """Append the rows whose key is not stored yet, and leave them in ``fresh_rows``."""
     unique = frame.unique(list(key), keep="first", maintain_order=True)
     same = " AND ".join(f"n.{column} IS NOT DISTINCT FROM t.{column}" for column in key)
     with registered(connection, "new_rows", unique):
-        added = first(
-            connection,
-            f"""INSERT INTO {table} BY NAME SELECT n.* FROM new_rows n ANTI JOIN (
+        connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE fresh_rows AS SELECT n.* FROM new_rows n ANTI JOIN (
                   SELECT * FROM {table} WHERE ts BETWEEN (SELECT min(ts) FROM new_rows)
-                                                     AND (SELECT max(ts) FROM new_rows)) t ON {same}""",
+                                                     AND (SELECT max(ts) FROM new_rows)) t ON {same}"""
         )
-    return int(str(added[0]))
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh_rows")
 
 
 def _count_rejects(connection: duckdb.DuckDBPyConnection, rejects: pl.DataFrame, now: datetime) -> None:

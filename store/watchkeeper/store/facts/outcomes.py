@@ -1,7 +1,8 @@
 """Late outcomes find their predictions: matched once, incrementally, into a table that is cheap to read.
 
-An outcome that comes before its prediction waits in ``pending_outcomes``. A later outcome of the same prediction
-supersedes the earlier one; both stay in ``outcomes``.
+An outcome that comes before its prediction waits in ``pending_outcomes``. Of several outcomes of one prediction the
+one that became known last is in force; the earlier ones say until when they were, so that what was known at a time can
+be told again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-from watchkeeper.store.facts.batch import OUTCOME_COLUMNS, complete
 from watchkeeper.store.facts.connection import first, registered
 
 _CORRECT = """
@@ -21,6 +21,9 @@ _CORRECT = """
 """
 """Right or wrong; unknown for two numbers (their error is measured) and for an outcome that is no answer."""
 
+_MAX_INT = 10**300
+"""A whole number from here on is kept as text alone: a float cannot hold it."""
+
 _MATCHED = f"""
     SELECT o.prediction_id, p.ts AS prediction_ts, p.service, p.model, p.model_version, p.prediction,
            p.prediction_number, p.score, o.value, o.value_number, {_CORRECT} AS correct, o.known_at, o.received_at,
@@ -28,14 +31,13 @@ _MATCHED = f"""
 """
 
 
-def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[int, int, int]:
-    """Store new outcomes and match them; give how many were new, repeated and matched.
+def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[pl.Series, int]:
+    """Store new outcomes and match them; give the service of each new one, and how many were matched.
 
-    The frame has OUTCOME_COLUMNS. A ``prediction_ts`` bounds the search; without one all predictions are searched.
+    The frame has OUTCOME_COLUMNS. A ``prediction_ts`` bounds the search to an hour around it; without one all
+    predictions are searched.
     """
-    frame = complete(outcomes, OUTCOME_COLUMNS).unique(
-        ["prediction_id", "value", "known_at"], keep="first", maintain_order=True
-    )
+    frame = outcomes.unique(["prediction_id", "value", "known_at"], keep="first", maintain_order=True)
     with registered(connection, "new_outcomes", frame):
         connection.execute(
             """CREATE OR REPLACE TEMP TABLE fresh_outcomes AS
@@ -46,27 +48,21 @@ def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[
                ) o ON n.prediction_id = o.prediction_id AND n.value = o.value AND n.known_at = o.known_at"""
         )
     connection.execute("INSERT INTO outcomes BY NAME SELECT * FROM fresh_outcomes")
-    connection.execute(
-        """CREATE OR REPLACE TEMP TABLE latest_outcomes AS
-           SELECT * FROM fresh_outcomes
-           QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY known_at DESC, received_at DESC) = 1"""
-    )
     total, dated, oldest, newest = first(
-        connection, "SELECT count(*), count(prediction_ts), min(prediction_ts), max(prediction_ts) FROM latest_outcomes"
+        connection, "SELECT count(*), count(prediction_ts), min(prediction_ts), max(prediction_ts) FROM fresh_outcomes"
     )
-    range_sql = "AND p.ts BETWEEN $oldest AND $newest" if total and total == dated else ""
+    near = "AND p.ts BETWEEN $oldest - INTERVAL 1 HOUR AND $newest + INTERVAL 1 HOUR" if total == dated else ""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
-            FROM latest_outcomes o JOIN predictions p ON p.id = o.prediction_id {range_sql}""",
-        {"oldest": oldest, "newest": newest} if range_sql else None,
+            FROM fresh_outcomes o JOIN predictions p ON p.id = o.prediction_id {near}""",
+        {"oldest": oldest, "newest": newest} if near else None,
     )
-    _supersede(connection)
+    _place(connection)
     connection.execute(
         """INSERT INTO pending_outcomes BY NAME
-           SELECT o.* FROM latest_outcomes o ANTI JOIN found f ON f.prediction_id = o.prediction_id"""
+           SELECT o.* FROM fresh_outcomes o ANTI JOIN found f ON f.prediction_id = o.prediction_id"""
     )
-    fresh = _count(connection, "fresh_outcomes")
-    return fresh, outcomes.height - fresh, _count(connection, "found")
+    return services(connection, "fresh_outcomes"), _count(connection, "found")
 
 
 def retry_pending(connection: duckdb.DuckDBPyConnection, predictions: pl.DataFrame) -> int:
@@ -75,34 +71,40 @@ def retry_pending(connection: duckdb.DuckDBPyConnection, predictions: pl.DataFra
         return 0
     with registered(connection, "arrived", predictions.select("id")):
         connection.execute(
-            """CREATE OR REPLACE TEMP TABLE latest_outcomes AS
-               SELECT o.* FROM pending_outcomes o SEMI JOIN arrived a ON a.id = o.prediction_id
-               QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY known_at DESC, received_at DESC) = 1"""
+            f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
+                FROM pending_outcomes o SEMI JOIN arrived a ON a.id = o.prediction_id
+                JOIN predictions p ON p.id = o.prediction_id
+                WHERE p.ts BETWEEN $oldest AND $newest""",
+            {"oldest": predictions["ts"].min(), "newest": predictions["ts"].max()},
         )
-    if _count(connection, "latest_outcomes") == 0:
-        return 0
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
-            FROM latest_outcomes o JOIN predictions p ON p.id = o.prediction_id
-            WHERE p.ts BETWEEN $oldest AND $newest""",
-        {"oldest": predictions["ts"].min(), "newest": predictions["ts"].max()},
-    )
-    _supersede(connection)
+    _place(connection)
     connection.execute("DELETE FROM pending_outcomes WHERE prediction_id IN (SELECT prediction_id FROM found)")
     return _count(connection, "found")
 
 
-def _supersede(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let a newer outcome take the place of an older one, never the other way round."""
+def _place(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put what was found among the outcomes of the same predictions, each in force until the next became known."""
+    if _count(connection, "found") == 0:
+        return
     connection.execute(
-        """DELETE FROM found f USING matched m
-           WHERE m.prediction_ts = f.prediction_ts AND m.prediction_id = f.prediction_id AND m.known_at > f.known_at"""
+        """CREATE OR REPLACE TEMP TABLE placed AS
+           SELECT * EXCLUDE (superseded_at), lead(known_at) OVER (
+                    PARTITION BY prediction_ts, prediction_id ORDER BY known_at, received_at) AS superseded_at
+           FROM (SELECT m.* FROM matched m SEMI JOIN found f USING (prediction_ts, prediction_id)
+                 WHERE m.prediction_ts BETWEEN (SELECT min(prediction_ts) FROM found)
+                                           AND (SELECT max(prediction_ts) FROM found)
+                 UNION ALL BY NAME SELECT *, NULL::TIMESTAMP AS superseded_at FROM found)"""
     )
     connection.execute(
         """DELETE FROM matched m USING found f
            WHERE m.prediction_ts = f.prediction_ts AND m.prediction_id = f.prediction_id"""
     )
-    connection.execute("INSERT INTO matched BY NAME SELECT * FROM found")
+    connection.execute("INSERT INTO matched BY NAME SELECT * FROM placed")
+
+
+def services(connection: duckdb.DuckDBPyConnection, table: str) -> pl.Series:
+    """Give the service of each row."""
+    return pl.DataFrame(connection.sql(f"SELECT service FROM {table}").to_arrow_table())["service"]
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -119,6 +121,8 @@ def text_and_number(value: object) -> tuple[str | None, float | None]:
         return None, None
     if isinstance(value, bool):
         return ("true", 1.0) if value else ("false", 0.0)
+    if isinstance(value, int) and abs(value) >= _MAX_INT:
+        return repr(value), None
     if isinstance(value, int | float):
         return repr(value), float(value)
     return str(value), None

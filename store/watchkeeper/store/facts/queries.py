@@ -19,6 +19,7 @@ from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 
 MAX_BUCKETS = 5_000
+FINEST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def answer(reader: FactReader, name: str, ask: Ask) -> pl.DataFrame:
     query = QUERIES.get(name)
     if query is None:
         raise NotFound(f"there is no query {name!r}; known: {', '.join(sorted(QUERIES))}")
+    if "step" in query.parameters and ask.step < FINEST:
+        raise InputError("step is under a minute: nothing finer is kept")
     if "step" in query.parameters and ask.window.length / ask.step > MAX_BUCKETS:
         raise InputError(f"that is over {MAX_BUCKETS} steps: give a longer step or a shorter window")
     return query.run(reader, ask)
@@ -107,6 +110,8 @@ def _overview(reader: FactReader, ask: Ask) -> pl.DataFrame:
     )
     if ask.service is not None:
         seen = seen.filter(service=ask.service)
+    if ask.model is not None:
+        seen = seen.filter(model=ask.model)
     sums = pl.col(
         "requests", "errors", "late", "check_failures", "attempts", "retried", "tokens_input", "tokens_output"
     ).sum()

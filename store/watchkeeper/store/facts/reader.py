@@ -235,7 +235,8 @@ class FactReader:
                        FILTER (score BETWEEN 0 AND 1 AND value_number IN (0, 1)) AS log_loss_sum,
                      sum(abs(prediction_number - value_number)) AS absolute_error_sum,
                      sum((prediction_number - value_number) ** 2) AS squared_error_sum
-              FROM matched {joined} WHERE {right} AND known_at <= $as_of GROUP BY ALL)
+              FROM matched {joined} WHERE {right} AND known_at <= $as_of
+                AND (superseded_at IS NULL OR superseded_at > $as_of) GROUP BY ALL)
             SELECT {by}value, m.predictions::DOUBLE AS predictions, k.* EXCLUDE ({by}value)
             FROM made m LEFT JOIN known k USING ({by}value) ORDER BY ALL
             """,
@@ -249,7 +250,8 @@ class FactReader:
         return self.facts.read(
             f"""SELECT quantile_cont({days}, 0.5) AS q50, quantile_cont({days}, 0.9) AS q90,
                        quantile_cont({days}, 0.99) AS q99, count(*) AS n
-                FROM matched WHERE {where.replace("bucket", "prediction_ts")} AND known_at <= $as_of""",
+                FROM matched WHERE {where.replace("bucket", "prediction_ts")} AND known_at <= $as_of
+                AND (superseded_at IS NULL OR superseded_at > $as_of)""",
             parameters | {"as_of": stored(as_of)},
         )
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts.connection import FactStore, first, insert
-from watchkeeper.store.facts.histograms import MAX_CATEGORIES, Epoch, numeric_edges
+from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, numeric_edges
 from watchkeeper.store.facts.profiles import Profile, add_bins, hours_of
 from watchkeeper.store.sql import quoted
 
@@ -24,15 +24,28 @@ SCORE, PREDICTION = "score", "prediction"
 
 
 def make_due(facts: FactStore, as_of: datetime, days: int, min_rows: int = MIN_ROWS) -> list[tuple[str, str]]:
-    """Make the reference of every model whose first ``days`` are over; give the models that got one."""
+    """Make the reference of every model whose first ``days`` are over; give the models that got one.
+
+    The first days are those from the first day on after which ``min_rows`` came within ``days``: a stray event from
+    long before does not make a reference of one row.
+    """
     due = facts.read(
         """
-        SELECT service, model, date_trunc('day', first_ts) AS start_ts FROM models m
-        WHERE date_trunc('day', first_ts) + to_days($days) <= $as_of
-          AND NOT EXISTS (
-            SELECT 1 FROM reference_profiles r WHERE r.service = m.service AND r.model = m.model)
-          AND (SELECT sum(requests) FROM traffic_hour t
-               WHERE t.service = m.service AND t.model = m.model AND t.dim = '' AND t.bucket < $as_of) >= $min_rows
+        WITH waiting AS (
+          SELECT service, model FROM models m
+          WHERE date_trunc('day', first_ts) + to_days($days) <= $as_of
+            AND NOT EXISTS (
+              SELECT 1 FROM reference_profiles r WHERE r.service = m.service AND r.model = m.model)),
+        daily AS (
+          SELECT service, model, date_trunc('day', bucket) AS day, sum(requests) AS rows
+          FROM traffic_hour JOIN waiting USING (service, model) WHERE dim = '' AND bucket < $as_of GROUP BY ALL),
+        ahead AS (
+          SELECT service, model, day, sum(rows) OVER (
+            PARTITION BY service, model ORDER BY day
+            RANGE BETWEEN CURRENT ROW AND to_days($days - 1) FOLLOWING) AS rows
+          FROM daily)
+        SELECT service, model, min(day) AS start_ts FROM ahead
+        WHERE rows >= $min_rows AND day + to_days($days) <= $as_of GROUP BY ALL ORDER BY ALL
         """,
         {"days": days, "as_of": stored(as_of), "min_rows": min_rows},
     )
@@ -172,3 +185,17 @@ def _rebin(
         if frame.height:
             add_bins(profile, {epoch.feature: epoch}, hours_of(frame["ts"]), {epoch.feature: frame["x"]})
     profile.write(connection)
+    _tell_apart(connection, [e.epoch for e in epochs if e.kind == "numeric" and e.feature not in (SCORE, PREDICTION)])
+
+
+def _tell_apart(connection: duckdb.DuckDBPyConnection, epochs: list[int]) -> None:
+    """Move infinite and NaN out of the missing: a stored column holds null for all three, the hours count each."""
+    connection.execute(
+        f"""INSERT INTO histogram_hour BY NAME
+            SELECT h.bucket, e.epoch, b.bin, sum(CASE b.bin WHEN {INFINITE} THEN infinite WHEN {NAN} THEN nan
+                                                            ELSE -infinite - nan END) AS n
+            FROM feature_hour h JOIN epochs e USING (service, model, feature),
+                 (VALUES ({INFINITE}), ({NAN}), ({MISSING})) b(bin)
+            WHERE list_contains($epochs, e.epoch) AND infinite + nan > 0 GROUP BY ALL""",
+        {"epochs": epochs},
+    )

@@ -7,7 +7,8 @@ addition over time, version and machine. Minutes are kept for two days and only 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 import duckdb
@@ -22,6 +23,18 @@ ZERO_BUCKET = -32768
 MINUTES_KEPT = timedelta(hours=48)
 MAX_SEGMENT_VALUES = 50
 OTHER = "other"
+
+_TRAFFIC_KEYS = "bucket, service, model, model_version, provider, dim, value"
+_LATENCY_KEYS = "bucket, service, model, log_bucket"
+_KEYS: Mapping[str, str] = {
+    "traffic_minute": _TRAFFIC_KEYS,
+    "traffic_hour": _TRAFFIC_KEYS,
+    "latency_minute": _LATENCY_KEYS,
+    "latency_hour": _LATENCY_KEYS,
+    "feature_hour": "bucket, service, model, feature",
+    "histogram_hour": "bucket, epoch, bin",
+    "unseen_hour": "bucket, epoch, value",
+}
 
 _SUMS = """
     count(*) AS requests,
@@ -51,8 +64,9 @@ _CHECKS = """
 def bucket_value(log_bucket: int) -> float:
     """Give the latency (ms) that a bucket stands for, at most 1 % off.
 
-    >>> round(bucket_value(math.ceil(math.log(250.0) / math.log(GAMMA))) / 250, 2)
-    1.0
+    >>> bucket_of_250 = math.ceil(math.log(250.0) / math.log(GAMMA))
+    >>> abs(bucket_value(bucket_of_250) - 250.0) <= ACCURACY * 250.0
+    True
     """
     return 0.0 if log_bucket == ZERO_BUCKET else 2 * GAMMA**log_bucket / (GAMMA + 1)
 
@@ -92,16 +106,19 @@ class SegmentValues:
 
 
 def segment_rows(
-    frame: pl.DataFrame, segments: Sequence[Fields | None], values: SegmentValues, max_dims: int
+    frame: pl.DataFrame,
+    segments: Sequence[Fields | None],
+    values: SegmentValues,
+    known: Mapping[tuple[str, str], AbstractSet[str]],
 ) -> pl.DataFrame:
-    """Give one row (position, dim, value) for every segment of every prediction."""
+    """Give one row (position, dim, value) for every segment of every prediction that its model has a column for."""
     positions: list[int] = []
     dims: list[str] = []
     kept: list[str] = []
     keys = zip(frame["service"].to_list(), frame["model"].to_list(), segments, strict=True)
     for position, (service, model, row) in enumerate(keys):
-        for dim, value in list((row or {}).items())[:max_dims]:
-            if value is not None:
+        for dim, value in (row or {}).items():
+            if value is not None and dim in known[service, model]:
                 text = ("true" if value else "false") if isinstance(value, bool) else str(value)
                 positions.append(position)
                 dims.append(dim)
@@ -148,24 +165,26 @@ def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl
 
 
 def compact(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    """Sum the increments of each key into one row, and let go of minutes that are too old.
+    """Sum the increments of each key of the last two days into one row, and let go of minutes that are older.
 
-    Runs in the caller's transaction; a read gives the same before and after.
+    Runs in the caller's transaction; a read gives the same before and after. What came later than two days stays as
+    it was added: its rows are few, and history is not written anew each time.
     """
-    young = now - MINUTES_KEPT
-    for unit in ("minute", "hour"):
-        for table, keys in (
-            (f"traffic_{unit}", "bucket, service, model, model_version, provider, dim, value"),
-            (f"latency_{unit}", "bucket, service, model, log_bucket"),
-        ):
-            names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
-            key_names = set(keys.split(", "))
-            sums = ", ".join(f"sum({name}) AS {name}" for name in names if name not in key_names)
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE compacted AS SELECT {keys}, {sums} FROM {table} "
-                f"{'WHERE bucket >= $young' if unit == 'minute' else ''} GROUP BY {keys} ORDER BY bucket",
-                {"young": young} if unit == "minute" else None,
-            )
+    young = {"young": now - MINUTES_KEPT}
+    for table, keys in _KEYS.items():
+        names = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
+        key_names = set(keys.split(", "))
+        sums = ", ".join(
+            f"{name if name in ('min', 'max') else 'sum'}({name}) AS {name}" for name in names if name not in key_names
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE compacted AS SELECT {keys}, {sums} FROM {table} "
+            f"WHERE bucket >= $young GROUP BY {keys} ORDER BY bucket",
+            young,
+        )
+        if table.endswith("_minute"):
             connection.execute(f"DELETE FROM {table}")
-            connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM compacted")
+        else:
+            connection.execute(f"DELETE FROM {table} WHERE bucket >= $young", young)
+        connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM compacted")
     connection.execute("DROP TABLE compacted")

@@ -40,7 +40,11 @@ def story(facts: FactStore, prediction_id: str) -> dict[str, object]:
         "extra": msgspec.json.decode(extra) if isinstance(extra, str) else None,
         "outcomes": _rows(facts.read("SELECT * FROM outcomes WHERE prediction_id = $id ORDER BY known_at", scope)),
         "matched": _rows(
-            facts.read("SELECT value, correct, known_at, source FROM matched WHERE prediction_id = $id", scope)
+            facts.read(
+                """SELECT value, correct, known_at, source FROM matched
+                   WHERE prediction_id = $id AND superseded_at IS NULL""",
+                scope,
+            )
         ),
         "reviews": _rows(facts.read("SELECT * FROM reviews WHERE prediction_id = $id ORDER BY ts", scope)),
         "changes_before": _rows(

@@ -49,7 +49,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE matched (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, service VARCHAR, model VARCHAR, model_version VARCHAR,
             prediction VARCHAR, prediction_number DOUBLE, score DOUBLE, value VARCHAR, value_number DOUBLE,
-            correct BOOLEAN, known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR)""",
+            correct BOOLEAN, known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR, superseded_at TIMESTAMP)""",
         """CREATE TABLE reviews (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, ts TIMESTAMP, received_at TIMESTAMP, service VARCHAR,
             decision VARCHAR, minutes DOUBLE, role VARCHAR, reason VARCHAR)""",
