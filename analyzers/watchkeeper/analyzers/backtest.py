@@ -48,7 +48,7 @@ def backtest(file: Path, reference_days: int) -> dict[str, object]:
     days = (_day_of(frame["ts"].max()) - first).days + 1
     end = first + days * DAY
     told = _Told(first)
-    facts = FactStore()
+    facts = FactStore(threads=1)
     try:
         loader = Loader(facts, lambda: end + 30 * DAY)  # late enough that nothing is kept by the minute
         schedule = Schedule(

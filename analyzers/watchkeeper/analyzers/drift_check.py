@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
+from watchkeeper.analyzers.memo import once
 from watchkeeper.analyzers.rows import BinRow, rows
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
@@ -65,6 +66,18 @@ def merged(bins: Sequence[BinRow]) -> Bins:
     return Bins(tuple(n for n, _ in counts), tuple(reference_n for _, reference_n in counts))
 
 
+def _features(scope: Scope) -> dict[str, Bins]:
+    """Read and merge every feature's bins; all drift measures share them."""
+
+    def read() -> dict[str, Bins]:
+        fine: dict[str, list[BinRow]] = {}
+        for row in rows(scope.facts.histogram(scope.service, scope.model, scope.window), BinRow):
+            fine.setdefault(row.feature, []).append(row)
+        return {feature: merged(bins) for feature, bins in fine.items()}
+
+    return once(scope.facts, ("merged bins", scope.pair, scope.window), read)
+
+
 class DriftCheck:
     """A distance between the window and the reference, for every feature, the score and the prediction."""
 
@@ -99,11 +112,7 @@ class DriftCheck:
         for scope in scopes(self, facts, declared, window, as_of):
             if scope.reference is None:
                 continue
-            features: dict[str, list[BinRow]] = {}
-            for row in rows(facts.histogram(scope.service, scope.model, window), BinRow):
-                features.setdefault(row.feature, []).append(row)
-            for feature, fine in features.items():
-                bins = merged(fine)
+            for feature, bins in _features(scope).items():
                 if sum(bins.now) < scope.settings.number("min_rows") or sum(bins.reference) == 0:
                     continue
                 judged.add(scope.pair)

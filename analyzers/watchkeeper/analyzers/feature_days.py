@@ -15,6 +15,7 @@ from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
 
 HOUR = timedelta(hours=1)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 WINDOWS = 7
 """Windows that are read: the evaluated one and those just before it."""
 HISTORY = timedelta(days=28)
@@ -66,15 +67,21 @@ def _kind(feature: str, seen: dict[tuple[str, int], FeatureRow], reference: dict
 
 
 def _windows(scope: Scope) -> dict[tuple[str, int], FeatureRow]:
-    """Sum hours into the evaluated window (place 0) and those before it: one read for all."""
-    span = scope.window.length
-    read = Window(scope.window.end - span * WINDOWS, scope.window.end)
+    """Sum hours into the evaluated window (place 0) and those before it.
+
+    The read reaches to the borders of stretches as long as all windows together, so that the evaluations of one
+    stretch share it; what lies past the window's end is left out here.
+    """
+    span, end = scope.window.length, scope.window.end
+    stretch = span * WINDOWS
+    border = end - (end - _EPOCH) % stretch
+    read = Window(border - stretch, border + stretch if border < end else end)
     frame = scope.facts.features(scope.service, scope.model, read, step=HOUR)
-    if frame.height == 0:
-        return {}
-    age = (pl.lit(stored(scope.window.end)) - HOUR - pl.col("bucket")).dt.total_microseconds()
+    age = (pl.lit(stored(end)) - HOUR - pl.col("bucket")).dt.total_microseconds()
     summed = (
-        frame.with_columns((age // (span // timedelta(microseconds=1))).alias("place"))
+        frame.with_columns(pl.col("bucket").cast(pl.Datetime("us")))
+        .with_columns((age // (span // timedelta(microseconds=1))).alias("place"))
+        .filter(pl.col("place").is_between(0, WINDOWS - 1))
         .group_by("feature", "kind", "place")
         .agg(*(pl.col(name).sum() for name in _SUMS), pl.col("min").min(), pl.col("max").max())
     )
