@@ -25,7 +25,7 @@ def table(*prices: Price) -> PriceTable:
     return PriceTable(name="t", currency="EUR", prices=list(prices))
 
 
-COUNTS = ("requests", "errors", "late", "check_failures", "attempts", "cost", "cost_n")
+COUNTS = ("requests", "errors", "attempts", "cost", "cost_n")
 TOKENS = ("tokens_input", "tokens_cache_read", "tokens_cache_write", "tokens_output", "tokens_reasoning")
 
 

@@ -34,7 +34,6 @@ class DayShares:
     mean: float
     worst: float
     likeness: float
-    rows: int
     days: int
 
 
@@ -57,7 +56,7 @@ def day_shares(days: Sequence[Count]) -> DayShares:
         dispersion = spread / (len(used) - 1)
         per_day = rows / len(used)
         likeness = min(max((dispersion - 1) / max(per_day - 1, 1.0), 0.0), 0.99)
-    return DayShares(mean, max((day.share for day in used), default=0.0), likeness, rows, len(used))
+    return DayShares(mean, max((day.share for day in used), default=0.0), likeness, len(used))
 
 
 def student_tail(t: float, degrees: int) -> float:

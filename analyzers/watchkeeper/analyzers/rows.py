@@ -63,8 +63,6 @@ class TrafficRow(Struct, frozen=True):
     model: str
     requests: int
     errors: int
-    late: int
-    check_failures: int
     attempts: int
     tokens_input: int
     tokens_cache_read: int
@@ -75,15 +73,7 @@ class TrafficRow(Struct, frozen=True):
     cost_n: int
     model_version: str | None = None
     provider: str | None = None
-    value: str | None = None
     bucket: datetime | None = None
-
-
-class LatencyRow(Struct, frozen=True):
-    """Requests in one logarithmic latency bucket."""
-
-    log_bucket: int
-    n: int
 
 
 class QualityRow(Struct, frozen=True):
@@ -144,8 +134,8 @@ _CASTS: dict[object, Callable[[pl.Expr], pl.Expr]] = {
 def rows(frame: pl.DataFrame, kind: type[Row]) -> list[Row]:
     """Turn a frame into typed rows; columns without a field are left out, a null count or sum is 0.
 
-    >>> rows(pl.DataFrame({"log_bucket": [3], "n": [2], "more": [1]}), LatencyRow)
-    [LatencyRow(log_bucket=3, n=2)]
+    >>> rows(pl.DataFrame({"feature": ["a"], "value": ["b"], "n": [2.0], "more": [1]}), ValueRow)
+    [ValueRow(feature='a', value='b', n=2, reference_share=0.0)]
     """
     casts = {field.encode_name: _CASTS.get(field.type, _as_it_is) for field in msgspec.structs.fields(kind)}
     columns = [casts[name](pl.col(name)) for name in frame.columns if name in casts]
