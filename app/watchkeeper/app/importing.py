@@ -26,7 +26,7 @@ _OWN = frozenset(Prediction.__struct_encode_fields__) - _NESTED - {"features"}
 def import_rows(file: Path, service: str, model: str, remote: Remote) -> dict[str, int]:
     """Send every row; give how many were accepted and rejected. Unknown columns become features.
 
-    A row without an id gets one from the file's name and its place, so that a second run adds nothing.
+    A row without an id gets one from service, model, the file's name and its place, so that a second run adds nothing.
     """
     counts = {"rows": 0, "accepted": 0, "rejected": 0, "outcomes": 0}
     for number, (predictions, outcomes) in enumerate(_batches(read(file), file.name, service, model)):
@@ -71,7 +71,7 @@ def _batches(
         predictions: list[dict[str, Any]] = []
         outcomes: list[dict[str, Any]] = []
         for values in part.iter_rows(named=True):
-            prediction = _prediction(values, f"{name}-{row}", service, model)
+            prediction = _prediction(values, f"{service}/{model}/{name}/{row}", service, model)
             predictions.append(prediction)
             if values.get("outcome") is not None:
                 outcomes.append(_outcome(values, prediction))
