@@ -7,7 +7,7 @@ learned later is in them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -119,39 +119,15 @@ class FactReader:
         self, service: str, model: str, window: Window, step: timedelta | None = timedelta(days=1)
     ) -> pl.DataFrame:
         """Say how each feature looked: rows, missing, infinite, of the wrong type, unseen, out of range, moments."""
-        bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
-        where, parameters = _scope(window, service, model)
-        bins = (
-            "SELECT epoch, feature, len(edges) AS edges, kind FROM epochs WHERE service = $service AND model = $model"
-        )
-        return self.facts.read(
-            f"""
-            WITH moments AS (
-              SELECT {bucket}feature, sum(total)::BIGINT AS rows, sum(missing)::BIGINT AS missing,
-                     sum(nan)::BIGINT AS nan, sum(infinite)::BIGINT AS infinite,
-                     sum(mismatched)::BIGINT AS mismatched, min(min) AS min, max(max) AS max, sum(sum) AS sum,
-                     sum(sumsq) AS sumsq
-              FROM feature_hour WHERE {where} GROUP BY ALL),
-            binned AS (
-              SELECT {bucket}feature, any_value(kind) AS kind,
-                     sum(n) FILTER (bin = {UNSEEN})::BIGINT AS unseen,
-                     sum(n) FILTER (kind = 'numeric' AND bin = 0)::BIGINT AS below,
-                     sum(n) FILTER (kind = 'numeric' AND bin = edges)::BIGINT AS above
-              FROM histogram_hour JOIN ({bins}) USING (epoch)
-              WHERE bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
-            SELECT m.* EXCLUDE (feature), m.feature, coalesce(b.kind, CASE WHEN m.min IS NULL THEN 'category'
-                   ELSE 'numeric' END) AS kind, coalesce(b.unseen, 0) AS unseen, coalesce(b.below, 0) AS below,
-                   coalesce(b.above, 0) AS above
-            FROM moments m LEFT JOIN binned b USING ({"bucket, " if step else ""}feature)
-            ORDER BY ALL
-            """,
-            parameters,
-        )
+        _, parameters = _scope(window, service, model)
+        return self.facts.read(features_sql(step), parameters)
 
     def reference_features(self, service: str, model: str) -> pl.DataFrame:
-        """Give ``features`` by day over the reference window: what is usual, and how much days differ."""
-        reference = self._reference(service, model)
-        return self.features(service, model, reference or Window(_EPOCH, _EPOCH))
+        """Give ``features`` by day as they stood when the reference was made: what is usual, how much days differ."""
+        return self.facts.read(
+            "SELECT * EXCLUDE (service, model) FROM reference_days WHERE service = $service AND model = $model",
+            {"service": service, "model": model},
+        )
 
     def histogram(self, service: str, model: str, window: Window) -> pl.DataFrame:
         """Count the window's rows and the reference's on the same bins; score and prediction are features too."""
@@ -330,13 +306,6 @@ class FactReader:
             "WHERE ts >= $start_ts AND ts < $end_ts)"
         )
 
-    def _reference(self, service: str, model: str) -> Window | None:
-        rows = self.facts.read(
-            "SELECT start_ts, end_ts FROM reference_profiles WHERE service = $service AND model = $model",
-            {"service": service, "model": model},
-        )
-        return None if rows.height == 0 else Window(utc(rows[0, "start_ts"]), utc(rows[0, "end_ts"]))
-
     def _table(self, name: str, window: Window, step: timedelta | None) -> str:
         """Choose minutes for short windows that are still kept in minutes, hours for all else."""
         fine = window.length <= FINE if step is None else step < timedelta(hours=1)
@@ -347,9 +316,6 @@ class FactReader:
         return f"{name}_minute" if kept else f"{name}_hour"
 
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
-
-
 def _scope(window: Window, service: str | None, model: str | None) -> tuple[str, dict[str, object]]:
     where = "bucket >= $start_ts AND bucket < $end_ts"
     parameters: dict[str, object] = {"start_ts": stored(window.start), "end_ts": stored(window.end)}
@@ -358,6 +324,34 @@ def _scope(window: Window, service: str | None, model: str | None) -> tuple[str,
     if model is not None:
         where, parameters = where + " AND model = $model", parameters | {"model": model}
     return where, parameters
+
+
+def features_sql(step: timedelta | None) -> str:
+    """Give the SQL of ``FactReader.features``; its parameters are service, model, start_ts and end_ts."""
+    bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
+    return f"""
+        WITH moments AS (
+          SELECT {bucket}feature, sum(total)::BIGINT AS rows, sum(missing)::BIGINT AS missing,
+                 sum(nan)::BIGINT AS nan, sum(infinite)::BIGINT AS infinite,
+                 sum(mismatched)::BIGINT AS mismatched, min(min) AS min, max(max) AS max, sum(sum) AS sum,
+                 sum(sumsq) AS sumsq
+          FROM feature_hour
+          WHERE bucket >= $start_ts AND bucket < $end_ts AND service = $service AND model = $model GROUP BY ALL),
+        mine AS (SELECT epoch, feature, len(edges) AS edges, kind FROM epochs
+                 WHERE service = $service AND model = $model),
+        binned AS (
+          SELECT {bucket}feature, any_value(kind) AS kind,
+                 sum(n) FILTER (bin = {UNSEEN})::BIGINT AS unseen,
+                 sum(n) FILTER (kind = 'numeric' AND bin = 0)::BIGINT AS below,
+                 sum(n) FILTER (kind = 'numeric' AND bin = edges)::BIGINT AS above
+          FROM histogram_hour JOIN mine USING (epoch)
+          WHERE bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
+        SELECT m.* EXCLUDE (feature), m.feature, coalesce(b.kind, CASE WHEN m.min IS NULL THEN 'category'
+               ELSE 'numeric' END) AS kind, coalesce(b.unseen, 0) AS unseen, coalesce(b.below, 0) AS below,
+               coalesce(b.above, 0) AS above
+        FROM moments m LEFT JOIN binned b USING ({"bucket, " if step else ""}feature)
+        ORDER BY ALL
+    """
 
 
 def step_sql(column: str, step: timedelta | None) -> str:

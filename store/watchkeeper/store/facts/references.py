@@ -16,6 +16,7 @@ from watchkeeper.store.clock import stored
 from watchkeeper.store.facts.connection import FactStore, first, insert
 from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, numeric_edges
 from watchkeeper.store.facts.profiles import Profile, add_bins, hours_of
+from watchkeeper.store.facts.reader import features_sql
 from watchkeeper.store.sql import quoted
 
 MIN_ROWS = 500
@@ -75,6 +76,11 @@ def make(facts: FactStore, service: str, model: str, start: datetime, end: datet
                SELECT epoch, bin, sum(n) FROM histogram_hour
                WHERE list_contains($ids, epoch) AND bucket >= $start_ts AND bucket < $end_ts GROUP BY epoch, bin""",
             {"ids": ids, "start_ts": start, "end_ts": end},
+        )
+        connection.execute(
+            f"""INSERT INTO reference_days BY NAME
+                SELECT $service AS service, $model AS model, * FROM ({features_sql(timedelta(days=1))})""",
+            {"service": service, "model": model, "start_ts": start, "end_ts": end},
         )
         connection.execute(
             """INSERT INTO reference_profiles

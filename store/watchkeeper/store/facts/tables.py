@@ -81,6 +81,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE reference_profiles (
             service VARCHAR, model VARCHAR, start_ts TIMESTAMP, end_ts TIMESTAMP, total BIGINT, made_at TIMESTAMP)""",
         "CREATE TABLE reference_bins (epoch INTEGER, bin SMALLINT, n BIGINT)",
+        """CREATE TABLE reference_days (
+            service VARCHAR, model VARCHAR, bucket TIMESTAMP, feature VARCHAR, kind VARCHAR, rows BIGINT,
+            missing BIGINT, nan BIGINT, infinite BIGINT, mismatched BIGINT, unseen BIGINT, below BIGINT, above BIGINT,
+            min DOUBLE, max DOUBLE, sum DOUBLE, sumsq DOUBLE)""",
         """CREATE TABLE readings (
             analyzer VARCHAR, metric VARCHAR, service VARCHAR, model VARCHAR, subject VARCHAR, window_start TIMESTAMP,
             window_end TIMESTAMP, as_of TIMESTAMP, value DOUBLE, lower DOUBLE, upper DOUBLE, n BIGINT,
