@@ -26,6 +26,8 @@ from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
 GPU_SAMPLES = "gpu_samples"
+_ANY = (Exception, pl.exceptions.PanicException)
+"""A panic of polars is no Exception; it too may cost no more than the batch that brought it on."""
 _FIELDS = frozenset(Prediction.__struct_encode_fields__)
 
 
@@ -83,7 +85,7 @@ class InboxLoader:
                 self._stopping.wait(self._max_age)  # let a chunk gather: big loads cost half as much a row
             try:
                 self.load_pending()
-            except Exception:
+            except _ANY:
                 log.exception("loading failed; trying again in a second")
                 self._stopping.wait(1.0)
 
@@ -93,7 +95,7 @@ class InboxLoader:
             self._loader.load(batch)
         except StoreUnavailable:
             raise
-        except Exception as error:
+        except _ANY as error:
             if len(batches) > 1:
                 for one in batches:
                     self._load([one])

@@ -89,7 +89,8 @@ def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataF
     try:
         yield
     finally:
-        connection.unregister(name)
+        with contextlib.suppress(duckdb.Error):  # in an aborted transaction; the error that aborted it is what matters
+            connection.unregister(name)
 
 
 def first(connection: duckdb.DuckDBPyConnection, sql: str, parameters: object = None) -> tuple[object, ...]:

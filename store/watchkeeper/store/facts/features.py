@@ -128,7 +128,8 @@ class FeatureCatalog:
         self, connection: duckdb.DuckDBPyConnection, table: FeatureTable, name: str, role: Role, kind: Kind
     ) -> None:
         taken = {column.column_name.casefold() for column in table.columns.values()}
-        base = column_name = ("f_" if role == "feature" else "s_") + name
+        shown = "".join(character if character.isprintable() else "_" for character in name)  # Arrow takes no NUL
+        base = column_name = ("f_" if role == "feature" else "s_") + shown
         number = 2
         while column_name.casefold() in taken:  # DuckDB does not tell Age from age
             column_name, number = f"{base}_{number}", number + 1
