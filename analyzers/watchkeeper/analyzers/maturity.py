@@ -54,6 +54,9 @@ def outcome_delay(scope: Scope, reference: Window) -> timedelta | None:
     return DAY * max(0, math.ceil(delay[0].q90 - 1e-6))
 
 
+SHARED = timedelta(days=28)
+
+
 def monday(time: datetime) -> datetime:
     """Give the start of the week: what is known of the reference is looked up afresh once a week, not every day.
 
@@ -64,8 +67,17 @@ def monday(time: datetime) -> datetime:
 
 
 def quality_days(scope: Scope, window: Window) -> list[QualityRow]:
-    """Read predictions and known outcomes of the window by day, in order."""
-    return _quality(scope, window, scope.as_of)
+    """Give predictions and known outcomes of the window by day, in order.
+
+    Whole days of the last four weeks come from one read that all analyzers of this time share.
+    """
+    end = scope.window.end - (scope.window.end - _EPOCH) % DAY
+    shared = Window(end - SHARED, end)
+    whole = all((at - _EPOCH) % DAY == timedelta(0) for at in (window.start, window.end))
+    if not (whole and shared.start <= window.start and window.end <= shared.end):
+        return _quality(scope, window, scope.as_of)
+    key = ("quality_days", scope.pair, shared, scope.as_of)
+    return inside(once(scope.facts, key, lambda: _quality(scope, shared, scope.as_of)), window)
 
 
 def reference_quality_days(scope: Scope, reference: Window) -> list[QualityRow]:
