@@ -152,13 +152,13 @@ class World:
         return {
             "id": identity, "data_state": "ok", "episode": 1, "acknowledged_by": by,
             "acknowledged_at": iso(NOW) if by else None, "resolved_at": None, "fired_at": None, "cost": "not known: no value model is declared",
-            "impact": None, "owner": None, "analyzers": [], "evidence_url": "", **fields,
+            "impact": None, "owner": None, "analyzers": [], "evidence_url": "", "feedback": self._said(identity), **fields,
         }  # fmt: skip
 
     def _flights(self) -> Json:
         return self._incident(
             "inc-7f3a", service="flight-delay", model="delay-gbm", state="firing", severity="page",
-            title="PAGE flight-delay: Carrier of flight-delay: 'JBU' makes 16 % of the rows since 18 Nov and was never seen…",
+            title="carrier of flight-delay: 'JBU' makes 16 % of the rows since 18 Nov and was never seen in the reference; 'B6' (16 % in the reference) has vanished.",
             subjects=["carrier", "error"], opened_at=iso(ONSET + timedelta(hours=3)), fired_at=iso(ONSET + timedelta(hours=5)),
             owner="ops-planning", cost="about 1 840 USD a day (92 more late planes missed a day at 20 USD each)",
             impact={"per_day": 1840.0, "currency": "USD", "basis": "92 more late planes missed a day at 20 USD each"},
@@ -167,7 +167,7 @@ class World:
     def _assistant(self) -> Json:
         return self._incident(
             "inc-19bc", service="support-assistant", model="gpt-4o-mini", state="firing", severity="ticket",
-            title="TICKET support-assistant: Gpt-4o-mini of support-assistant costs 23 % more per request than in the reference.",
+            title="gpt-4o-mini of support-assistant costs 23 % more per request than in the reference.",
             subjects=["cost", "latency"], opened_at=iso(CREEP + timedelta(days=2)), owner="support-tools",
             impact={"per_day": 12.4, "currency": "USD", "basis": "list prices, more prompt tokens"},
         )  # fmt: skip
@@ -181,17 +181,22 @@ class World:
         return [
             self._incident(
                 f"inc-0{n}", service=service, model=model, state="resolved", severity=severity,
-                title=f"RESOLVED {service}: {title}", subjects=[subject], opened_at=iso(NOW - timedelta(days=days)),
+                title=title, subjects=[subject], opened_at=iso(NOW - timedelta(days=days)),
                 resolved_at=iso(NOW - timedelta(days=days - 1)),
             )
             for n, (service, model, severity, title, subject, days) in enumerate(past, start=1)
         ]  # fmt: skip
 
     def _plain_detail(self, incident: Json) -> Json:
-        opened = {"at": incident["opened_at"], "kind": "opened", "actor": None, "detail": {"summary": incident["title"]}}
+        opened = {
+            "at": incident["opened_at"],
+            "what": "opened",
+            "actor": None,
+            "detail": {"summary": incident["title"]},
+        }
         return {
             "text": incident["title"], "contact": None, "runbook": None, "fallback": None, "findings": [],
-            "timeline": [opened], "deliveries": [], "feedback": self._said(str(incident["id"])),
+            "timeline": [opened], "deliveries": [],
         }  # fmt: skip
 
     def _said(self, identity: str) -> list[Json]:
@@ -209,7 +214,7 @@ class World:
                 "since": iso(ONSET), "effect": None, "unit": "share", "interval": None, "severity": "ticket",
                 "data_state": "ok", "active": True, **rest,
             }  # fmt: skip
-            return {"alerting": alerting, "active": True, "severity": finding["severity"], "first": finding, "latest": finding}
+            return finding | {"alerting": alerting, "first": None}
 
         snapshot = {"windows": [[970, 5990], [961, 5900]], "reference": [[0, 930]] * 5, "tests": 8, "value": "JBU",
                     "value_rows": 958, "vanished": "B6"}  # fmt: skip
@@ -224,35 +229,36 @@ class World:
             "findings": [
                 member("unseen_share", "data.unseen", ["carrier"], observed=0.1615, reference=0.0, severity="page",
                        interval=[0.139, 0.187], effect=0.1615,
-                       summary="Carrier of flight-delay: 'JBU' makes 16 % of the rows since 18 Nov and was never seen in the reference; 'B6' (16 % in the reference) has vanished.",
+                       summary="carrier of flight-delay: 'JBU' makes 16 % of the rows since 18 Nov and was never seen in the reference; 'B6' (16 % in the reference) has vanished.",
                        evidence={"test": "beta-binomial over days", "n": 5990, "p_value": 3.1e-44, "grade": "B", "snapshot": snapshot}),
                 member("error_rate", "quality.matured", ["error"], observed=0.201, reference=0.166,
                        interval=[0.186, 0.216], maturity=0.83,
-                       summary="Delay-gbm of flight-delay is wrong in 20 % of its answers, 17 % in the reference (12 Nov to 18 Nov, 83 % of outcomes known).",
+                       summary="delay-gbm of flight-delay is wrong in 20 % of its answers, 17 % in the reference (12 Nov to 18 Nov, 83 % of outcomes known).",
                        evidence={"test": "t over daily errors", "n": 5301, "p_value": 2e-5, "grade": "B", "snapshot": {"now": [[0.2, 700]], "reference": [[0.166, 760]]}}),
                 member("psi", "drift.psi", ["carrier"], alerting=False, observed=0.83, reference=0.02, severity="notice", unit="",
-                       summary="Carrier of flight-delay has moved from the reference: PSI 0.83 over 6 300 rows, where 0.02 is chance.",
+                       summary="carrier of flight-delay has moved from the reference: PSI 0.83 over 6 300 rows, where 0.02 is chance.",
                        evidence={"test": "PSI", "n": 6300, "p_value": None, "grade": "C", "snapshot": {}}),
             ],
             "timeline": [
-                {"at": iso(ONSET + timedelta(hours=3)), "kind": "opened", "actor": None, "detail": {"summary": "Carrier of flight-delay: 'JBU' makes 16 % of the rows.", "subject": "carrier"}},
-                {"at": iso(ONSET + timedelta(hours=5)), "kind": "fired", "actor": None, "detail": {"subjects": ["carrier"]}},
-                {"at": iso(ONSET + timedelta(hours=30)), "kind": "context", "actor": None, "detail": {"summary": "Carrier of flight-delay has moved: PSI 0.83.", "subject": "carrier"}},
-                {"at": iso(ONSET + timedelta(hours=68)), "kind": "joined", "actor": None, "detail": {"summary": "Delay-gbm of flight-delay is wrong in 20 % of its answers.", "subject": "error"}},
+                {"at": iso(ONSET + timedelta(hours=3)), "what": "opened", "actor": None, "detail": {"summary": "carrier of flight-delay: 'JBU' makes 16 % of the rows.", "subject": "carrier"}},
+                {"at": iso(ONSET + timedelta(hours=5)), "what": "fired", "actor": None, "detail": {"subjects": ["carrier"]}},
+                {"at": iso(ONSET + timedelta(hours=30)), "what": "context", "actor": None, "detail": {"summary": "carrier of flight-delay has moved: PSI 0.83.", "subject": "carrier"}},
+                {"at": iso(ONSET + timedelta(hours=68)), "what": "joined", "actor": None, "detail": {"summary": "delay-gbm of flight-delay is wrong in 20 % of its answers.", "subject": "error"}},
             ],
             "deliveries": [
-                {"key": "a", "receiver": "ops-planning", "transition": "fired", "state": "delivered", "attempts": 1,
-                 "created_at": iso(ONSET + timedelta(hours=5)), "next_attempt_at": None,
-                 "deliveries": [{"at": iso(ONSET + timedelta(hours=5)), "outcome": "delivered", "detail": "HTTP 200"}]},
-                {"key": "b", "receiver": "chat", "transition": "fired", "state": "dead", "attempts": 1,
-                 "created_at": iso(ONSET + timedelta(hours=5)), "next_attempt_at": None,
-                 "deliveries": [{"at": iso(ONSET + timedelta(hours=5)), "outcome": "refused", "detail": "HTTP 404 from the webhook"}]},
+                {"key": "a", "receiver": "ops-planning", "transition": "fired", "state": "delivered", "attempts": 1, "error": None,
+                 "created_at": iso(ONSET + timedelta(hours=5)), "at": iso(ONSET + timedelta(hours=5)), "next_attempt_at": None},
+                {"key": "b", "receiver": "chat", "transition": "fired", "state": "dead", "attempts": 1, "error": "HTTP 404 from the webhook",
+                 "created_at": iso(ONSET + timedelta(hours=5)), "at": iso(ONSET + timedelta(hours=5)), "next_attempt_at": None},
             ],
-            "feedback": self._said("inc-7f3a"),
         }  # fmt: skip
 
     def quality(self) -> Json:
-        rows = [("data.unseen", 6, 4, 1, 1), ("slo.burn_rate", 5, 4, 0, 0), ("drift.psi", 2, 0, 0, 1)] if self.degraded else []
+        rows = (
+            [("data.unseen", 6, 4, 1, 1), ("slo.burn_rate", 5, 4, 0, 0), ("drift.psi", 2, 0, 0, 1)]
+            if self.degraded
+            else []
+        )
         return {"analyzers": [
             {"analyzer": name, "fired": fired, "acted_on": acted, "known": known, "noise": noise, "wrong_threshold": 0,
              "unanswered": 0, "precision": None} for name, fired, acted, known, noise in rows
@@ -280,14 +286,22 @@ class World:
         return answer(params, parse(params.get("start"), FIRST), parse(params.get("end"), NOW))
 
     def _kinds(self, params: dict[str, str]) -> list[Kind]:
-        return [k for k in KINDS if params.get("service", k.service) == k.service and params.get("model", k.model) == k.model]
+        return [
+            k
+            for k in KINDS
+            if params.get("service", k.service) == k.service and params.get("model", k.model) == k.model
+        ]
 
     def _bucket(self, kind: Kind, at: datetime, step: timedelta) -> Json | None:
         """One model in one bucket; None where nothing was asked."""
         rng = noise(kind.service, at, step)
         hours = min(step, NOW - at) / HOUR
         middle = at + step / 2
-        day = 1.0 if step >= timedelta(days=1) else 1 + 0.6 * math.sin((middle.hour + middle.minute / 60 - 9) / 24 * math.tau)
+        day = (
+            1.0
+            if step >= timedelta(days=1)
+            else 1 + 0.6 * math.sin((middle.hour + middle.minute / 60 - 9) / 24 * math.tau)
+        )
         requests = round(kind.per_hour * hours * day * rng.uniform(0.93, 1.07))
         if requests <= 0 or at < FIRST:
             return None
@@ -359,7 +373,9 @@ class World:
         moved = {("flight-delay", "carrier"): 0.83, ("flight-delay", "origin"): 0.08}
         creeping = {("support-assistant", "prompt_tokens"): 0.05}
         if self.degraded and day + timedelta(days=1) > ONSET:
-            base += moved.get((kind.service, feature), 0.0) * min(1.0, (day + timedelta(days=1) - ONSET) / timedelta(days=1))
+            base += moved.get((kind.service, feature), 0.0) * min(
+                1.0, (day + timedelta(days=1) - ONSET) / timedelta(days=1)
+            )
         if self.degraded and day > CREEP:
             base += creeping.get((kind.service, feature), 0.0) * ((day - CREEP) / timedelta(days=1))
         return base
@@ -373,7 +389,9 @@ class World:
         rows = [] if maker is None else [row for kind in self._kinds(params) for row in maker(kind, start, end)]
         return [row for row in rows if params.get("subject", row["subject"]) == row["subject"]]
 
-    def _reading(self, metric: str, kind: Kind, subject: str, until: datetime, length: timedelta, value: float, **rest: object) -> Json:
+    def _reading(
+        self, metric: str, kind: Kind, subject: str, until: datetime, length: timedelta, value: float, **rest: object
+    ) -> Json:
         return {
             "analyzer": metric, "metric": metric, "service": kind.service, "model": kind.model, "subject": subject,
             "window_start": iso(until - length), "window_end": iso(until), "as_of": iso(until + HOUR), "value": value,
@@ -383,11 +401,19 @@ class World:
     def _days(self, start: datetime, end: datetime) -> list[datetime]:
         first = start.replace(hour=0, minute=0, second=0, microsecond=0)
         days = [first + timedelta(days=n) for n in range(math.ceil((end - first) / timedelta(days=1)))]
-        return [day for day in days if FIRST <= day and day + timedelta(days=1) <= end]
+        return [day for day in days if day >= FIRST and day + timedelta(days=1) <= end]
 
     def _psi_readings(self, kind: Kind, start: datetime, end: datetime) -> list[Json]:
         return [
-            self._reading("psi", kind, feature, day + timedelta(days=1), timedelta(days=7), self._psi(kind, feature, day), reference=0.015)
+            self._reading(
+                "psi",
+                kind,
+                feature,
+                day + timedelta(days=1),
+                timedelta(days=7),
+                self._psi(kind, feature, day),
+                reference=0.015,
+            )
             for feature in kind.features
             for day in self._days(start, end)
         ]
@@ -414,7 +440,9 @@ class World:
             left = base + 0.04 * math.sin(at.timestamp() / 86400 / 3)
             if self.degraded and kind.service == "support-assistant" and at > CREEP:
                 left -= 0.155 * ((at - CREEP) / timedelta(days=1))
-            found.append(self._reading("slo_budget_left", kind, f"{kind.service}-latency", at, timedelta(days=28), left))
+            found.append(
+                self._reading("slo_budget_left", kind, f"{kind.service}-latency", at, timedelta(days=28), left)
+            )
             found.append(self._reading("slo_budget_left", kind, f"{kind.service}-errors", at, timedelta(days=28), 0.93))
             at += HOUR * 3
         return found
@@ -443,7 +471,15 @@ class World:
             (NOW - timedelta(days=20), "config", "request limit 2 s to 3 s", "flight-delay", None),
         )
         return [
-            {"ts": iso(at), "kind": kind, "title": title, "service": service, "model": None, "version": version, "url": None}
+            {
+                "ts": iso(at),
+                "kind": kind,
+                "title": title,
+                "service": service,
+                "model": None,
+                "version": version,
+                "url": None,
+            }
             for at, kind, title, service, version in made
             if start <= at < end and params.get("service", service) == service
         ]
@@ -475,7 +511,9 @@ class World:
     def _bins(self, kind: Kind, name: str) -> list[Json]:
         rng = noise("bins", kind.service, name)
 
-        def row(number: int, label: str | None, lower: float | None, upper: float | None, n: int, reference_n: int) -> Json:
+        def row(
+            number: int, label: str | None, lower: float | None, upper: float | None, n: int, reference_n: int
+        ) -> Json:
             return {"feature": name, "kind": "category" if name in CATEGORIES else "numeric", "bin": number, "label": label,
                     "lower": lower, "upper": upper, "n": n, "reference_n": reference_n}  # fmt: skip
 
@@ -485,7 +523,9 @@ class World:
             rows = []
             for place, value in enumerate(values):
                 reference = round(60_000 * weights[place] / sum(weights))
-                now = 0 if value == "B6" and self._unseen(kind, name) else round(reference / 10 * rng.uniform(0.95, 1.05))
+                now = (
+                    0 if value == "B6" and self._unseen(kind, name) else round(reference / 10 * rng.uniform(0.95, 1.05))
+                )
                 rows.append(row(place, value, None, None, now, reference))
             if self._unseen(kind, name):
                 rows.append(row(-4, "never seen before", None, None, 970, 0))

@@ -17,8 +17,8 @@ FLEET = timedelta(days=7)
 WINDOWS: dict[str, timedelta | None] = {
     "7d": timedelta(days=7), "28d": timedelta(days=28), "90d": timedelta(days=90), "all": None,
 }  # fmt: skip
-STEPS = (timedelta(hours=1), timedelta(hours=3), timedelta(hours=6), DAY, timedelta(days=7))
-MOST_STEPS = 120
+STEPS = (timedelta(hours=1), timedelta(hours=6), DAY, timedelta(days=7))
+MOST_STEPS = 100
 LOUD = {"page": 0, "ticket": 1}
 BEFORE, AFTER = timedelta(days=7), timedelta(days=2)
 """How much of the time around an incident its evidence shows."""
@@ -71,6 +71,7 @@ class Model:
     quality: tuple[rows.Quality, ...]
     drift: tuple[rows.Reading, ...]
     budgets: tuple[rows.Reading, ...]
+    costs: tuple[rows.Reading, ...]
     bins: tuple[rows.Bin, ...]
     features: tuple[rows.Feature, ...]
     unseen: tuple[rows.Unseen, ...]
@@ -115,7 +116,8 @@ def worst_first(incidents: Iterable[rows.Incident]) -> list[rows.Incident]:
 
 def fleet(client: Client, now: datetime) -> Fleet:
     """Ask for all models."""
-    span, step = (now - FLEET, now), timedelta(hours=3)
+    span = (now - FLEET, now)
+    step = step_of(span)
     ask = _Asking(client, {"start": span[0], "end": now})
     known = {"end": _after(now)}
     day = ask(rows.Overview, "overview", {"start": now - DAY})
@@ -125,7 +127,7 @@ def fleet(client: Client, now: datetime) -> Fleet:
     budgets = ask(rows.Reading, "readings", known | {"metric": "slo_budget_left"})
     before = ask(rows.Overview, "overview", {"start": span[0] - FLEET, "end": span[0]})
     errors = ask(rows.Reading, "readings", known | {"metric": "error_rate"})
-    costs = ask(rows.Reading, "readings", known | {"metric": "cost_per_request"})
+    costs = ask(rows.Reading, "readings", known | {"metric": "cost_per_request", "start": span[0] - DAY})
     changes = ask(rows.Change, "changes", known)
     return Fleet(
         span, step, day.result(), week.result(), before.result(), traffic.result(), drift.result(), budgets.result(),
@@ -151,20 +153,22 @@ def model(client: Client, service: str, name: str, window: timedelta | None, now
     quality = ask(rows.Quality, "quality", {"start": aligned(span[0], slow), "step": _seconds(slow)})
     drift = ask(rows.Reading, "readings", known | {"metric": "psi"})
     budgets = ask(rows.Reading, "readings", known | {"metric": "slo_budget_left", "model": None})
+    costs = ask(rows.Reading, "readings", known | {"metric": "cost_per_request", "subject": "cost"})
     changes = ask(rows.Change, "changes", known | {"model": None})
     bins = ask(rows.Bin, "histogram")
     features = ask(rows.Feature, "features")
     unseen = client.later(_unseen, client, ask.always)
     return Model(
         span, step, _of(overview.result(), name), _of(before.result(), name), traffic.result(), quality.result(),
-        drift.result(), budgets.result(), bins.result(), features.result(), unseen.result(), changes.result(),
+        drift.result(), budgets.result(), costs.result(), bins.result(), features.result(), unseen.result(),
+        changes.result(),
     )  # fmt: skip
 
 
 def evidence(client: Client, identity: str, now: datetime) -> Evidence:
     """Ask for one incident, then for what surrounds its onset."""
     story = client.incident(identity)
-    finding = story.findings[0].latest if story.findings else None
+    finding = story.leading
     onset = story.onset
     end = min(now, (story.resolved_at or now) + AFTER)
     span = (min(onset - BEFORE, end - BEFORE), end)
@@ -185,7 +189,7 @@ def step_of(span: Span) -> timedelta:
 
     >>> now = datetime(2026, 11, 21, tzinfo=UTC)
     >>> [str(step_of((now - timedelta(days=days), now))) for days in (1, 7, 28, 90, 365)]
-    ['1:00:00', '3:00:00', '6:00:00', '1 day, 0:00:00', '7 days, 0:00:00']
+    ['1:00:00', '6:00:00', '1 day, 0:00:00', '1 day, 0:00:00', '7 days, 0:00:00']
     """
     return next((step for step in STEPS if (span[1] - span[0]) / step <= MOST_STEPS), STEPS[-1])
 

@@ -50,6 +50,7 @@ class Status(Row, frozen=True, kw_only=True):
     now: Time
     version: str = ""
     complete_to: Time | None = None
+    evaluated_to: Time | None = None
     accepted: int = 0
     loaded: int = 0
     rejected: int = 0
@@ -230,6 +231,15 @@ class Impact(Row, frozen=True, kw_only=True):
     basis: str = ""
 
 
+class Verdict(Row, frozen=True, kw_only=True):
+    """What someone said of an incident."""
+
+    at: Time
+    word: str
+    reason: str | None = None
+    by: str | None = None
+
+
 class Incident(Row, frozen=True, kw_only=True):
     """One thing that is (or was) wrong with one service, in one sentence."""
 
@@ -250,6 +260,7 @@ class Incident(Row, frozen=True, kw_only=True):
     resolved_at: Time | None = None
     acknowledged_by: str | None = None
     acknowledged_at: Time | None = None
+    feedback: tuple[Verdict, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -306,50 +317,42 @@ class Finding(Row, frozen=True, kw_only=True):
         return self.subjects[0] if self.subjects else self.metric
 
 
-class Member(Row, frozen=True, kw_only=True):
-    """One condition of an incident: the finding that brought it in, and the latest that saw it."""
+class Member(Finding, frozen=True, kw_only=True):
+    """The latest finding about one condition of an incident, and the first one where that was another.
 
-    latest: Finding
-    first: Finding | None = None
+    ``alerting`` False: a notice that is only context. ``active`` False: the condition no longer holds.
+    """
+
     alerting: bool = True
     active: bool = True
+    first: Finding | None = None
+
+    @property
+    def onset(self) -> datetime | None:
+        """When it began, as far as its findings know."""
+        known = [one.since or (one.window.start if one.window else None) for one in (self, self.first) if one]
+        return min((moment for moment in known if moment is not None), default=None)
 
 
 class Moment(Row, frozen=True, kw_only=True):
     """One line of an incident's timeline."""
 
     at: Time
-    kind: str
+    what: str
     actor: str | None = None
     detail: dict[str, object] = {}
 
 
-class Attempt(Row, frozen=True, kw_only=True):
-    """One attempt to deliver."""
-
-    at: Time
-    outcome: str = ""
-    detail: str = ""
-
-
 class Delivery(Row, frozen=True, kw_only=True):
-    """One message to one receiver, and whether it arrived."""
+    """One message to one receiver: waiting, delivered, or dead (refused for good)."""
 
     receiver: str
     state: str
     transition: str = ""
     attempts: int = 0
     created_at: Time | None = None
-    deliveries: tuple[Attempt, ...] = ()
-
-
-class Verdict(Row, frozen=True, kw_only=True):
-    """What someone said of an incident."""
-
-    at: Time
-    word: str
-    reason: str | None = None
-    by: str | None = None
+    at: Time | None = None
+    error: str | None = None
 
 
 class IncidentStory(Incident, frozen=True, kw_only=True):
@@ -362,18 +365,17 @@ class IncidentStory(Incident, frozen=True, kw_only=True):
     findings: tuple[Member, ...] = ()
     timeline: tuple[Moment, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
-    feedback: tuple[Verdict, ...] = ()
     examples: tuple[str, ...] = ()
 
     @property
-    def onset(self) -> datetime:
-        """When it began, as far as the findings know: often before it was noticed."""
-        return min([self.opened_at, *(member.latest.since for member in self.findings if member.latest.since)])
+    def leading(self) -> Member | None:
+        """The finding that says best what is wrong."""
+        return self.findings[0] if self.findings else None
 
     @property
-    def leading(self) -> Finding | None:
-        """The finding that says best what is wrong."""
-        return self.findings[0].latest if self.findings else None
+    def onset(self) -> datetime:
+        """When that began: often before it was noticed."""
+        return (self.leading.onset if self.leading else None) or self.opened_at
 
 
 class AnalyzerQuality(Row, frozen=True, kw_only=True):

@@ -5,19 +5,26 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from watchkeeper.dashboard import rows
 from watchkeeper.dashboard.format import epoch_ms
 from watchkeeper.dashboard.histograms import Bar
 
 Key = tuple[str, str]
+T = TypeVar("T")
 Points = tuple[tuple[int, float | None], ...]
 
 DRIFT_NOTICE = 0.2
 """From this PSI on (above chance) the analyzer writes a notice. A notice is no alert: inputs move with seasons."""
 LONGEST_BRIDGE = timedelta(hours=12)
 """A pause up to this long, such as a night, does not break a line."""
+RIPE = 0.8
+"""From this share of the outcomes that usually become known on, an error rate hardly changes any more."""
+LEAST_JUDGED = 10
+"""Fewer judged answers make no rate."""
 BARS = 24
 TAIL = 0.015
 DISTINCT = 30
@@ -38,6 +45,21 @@ def names(keys: Iterable[Key]) -> dict[Key, str]:
     for service, _ in keys:
         models[service] += 1
     return {key: key[0] if models[key[0]] == 1 else f"{key[0]} · {key[1]}" for key in keys}
+
+
+def without_prefix(names: Iterable[str]) -> dict[str, str]:
+    """Leave out the words that all names begin with.
+
+    >>> without_prefix(["bot-fast", "bot-available"]), without_prefix(["only-one"])
+    ({'bot-fast': 'fast', 'bot-available': 'available'}, {'only-one': 'only-one'})
+    """
+    words = {name: name.split("-") for name in names}
+    same = 0
+    while len(words) > 1 and all(len(parts) > same + 1 for parts in words.values()):
+        if len({parts[same] for parts in words.values()}) > 1:
+            break
+        same += 1
+    return {name: "-".join(parts[same:]) for name, parts in words.items()}
 
 
 def latency_limit(objectives: Iterable[rows.Objective], key: Key) -> float | None:
@@ -86,14 +108,39 @@ def traffic_line(
     step: timedelta,
     span: tuple[datetime, datetime],
 ) -> Points:
-    """Draw one number of a model's traffic."""
-    return line([(row.bucket, value(row)) for row in found], step, span[1], span[0])
+    """Draw one number of a model's traffic, without a bucket that has run for less than half of its time."""
+    ripe = [row for row in found if span[1] - row.bucket >= step / 2]
+    return line([(row.bucket, value(row)) for row in ripe], step, span[1], span[0])
 
 
 def rate_per_hour(row: rows.Traffic, step: timedelta, now: datetime) -> float:
     """Requests an hour; the bucket that has just begun counts the time it has had."""
     covered = min(step, max(now - row.bucket, timedelta(minutes=1)))
     return (row.requests or 0.0) / (covered / timedelta(hours=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How often a model was wrong: days whose outcomes are known as far as usual, and the days after these."""
+
+    ripe: Points
+    young: Points
+
+
+def quality(days: Sequence[rows.Quality], step: timedelta, span: tuple[datetime, datetime]) -> Quality:
+    """Split the course of the error rate where outcomes are not yet known as far as they usually become."""
+    judged = [(day, (day.wrong or 0.0) + (day.correct or 0.0)) for day in days]
+    judged = [(day, many) for day, many in judged if many >= LEAST_JUDGED]
+    known = {day.bucket: share(day.known, day.predictions) or 0.0 for day, _ in judged}
+    usual = statistics.median(known.values()) if known else 0.0
+    ripe = [day.bucket for day, _ in judged if known[day.bucket] >= RIPE * usual]
+    values = [(day.bucket, (day.wrong or 0.0) / many) for day, many in judged]
+    last = ripe[-1] if ripe else None
+    young = [(at, value) for at, value in values if last is None or at >= last]
+    return Quality(
+        line([(at, value) for at, value in values if last is not None and at <= last], step, span[1], span[0]),
+        line(young if len(young) > 1 else [], step, span[1], span[0]),
+    )
 
 
 def share(part: float | None, whole: float | None) -> float | None:
@@ -145,6 +192,16 @@ def thinned(values: Sequence[float | None], most: int = 48) -> list[float]:
     size = -(-len(known) // most) or 1
     chunks = [known[place : place + size] for place in range(0, len(known), size)]
     return [float(f"{sum(chunk) / len(chunk):.4g}") for chunk in chunks]
+
+
+def strided(points: Sequence[T], most: int = 200) -> tuple[T, ...]:
+    """Keep every n-th point, and the last, so that a line has at most about ``most``.
+
+    >>> strided(range(7), most=3)
+    (0, 3, 6)
+    """
+    size = -(-len(points) // most) or 1
+    return tuple(point for place, point in enumerate(points) if (len(points) - 1 - place) % size == 0)
 
 
 def relative_to_median(values: Sequence[float | None], most: int = 40) -> list[float]:

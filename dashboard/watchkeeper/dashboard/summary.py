@@ -30,6 +30,8 @@ class ModelRow:
     drift: tuple[rows.Reading, ...]
     error: rows.Reading | None
     per_thousand: float | None
+    cost_course: Points
+    requests: float
 
     @property
     def share_now(self) -> float | None:
@@ -88,6 +90,8 @@ def models(head: asked.Head, numbers: asked.Fleet) -> list[ModelRow]:
                 drift=tuple(drift.get(key, ())),
                 error=errors.get((*key, "error")),
                 per_thousand=_per_thousand(row, costs.get((*key, "cost"))),
+                cost_course=_cost_course(key, traffic.get(key, ()), numbers),
+                requests=row.requests or 0.0,
             )
         )
     return sorted(
@@ -108,24 +112,46 @@ def worst_budget(readings: Iterable[rows.Reading]) -> dict[str, tuple[rows.Readi
     return worst
 
 
-def totals(traffic: Iterable[rows.Traffic]) -> list[tuple[datetime, float, float | None]]:
-    """Sum all models by bucket: requests, and cost per request where a cost is known."""
-    by_bucket: dict[datetime, list[rows.Traffic]] = defaultdict(list)
-    for row in traffic:
-        by_bucket[row.bucket].append(row)
-    return [
-        (bucket, sum(row.requests or 0 for row in found), cost_per_request(found))
-        for bucket, found in sorted(by_bucket.items())
-    ]
+def requests_course(numbers: asked.Fleet) -> list[float]:
+    """Sum the requests of all models by bucket, without the bucket that has just begun."""
+    by_bucket: dict[datetime, float] = defaultdict(float)
+    for row in numbers.traffic:
+        by_bucket[row.bucket] += row.requests or 0.0
+    return [many for bucket, many in sorted(by_bucket.items()) if bucket + numbers.step <= numbers.span[1]]
 
 
-def cost_per_request(found: Sequence[rows.Traffic] | Sequence[rows.Overview]) -> float | None:
-    """Divide cost by requests, over the models whose cost is known."""
-    priced = [row for row in found if row.cost is not None]
-    return series.share(sum(row.cost or 0.0 for row in priced), sum(row.requests or 0.0 for row in priced))
+def fleet_cost(models: Sequence[ModelRow]) -> tuple[float | None, list[float]]:
+    """Give the cost of a thousand requests over all models with a known cost, by their requests, and its course."""
+    priced = [model for model in models if model.per_thousand is not None]
+    now = _weighted([(model.per_thousand or 0.0, model.requests) for model in priced])
+    by_time: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for model in priced:
+        for at, value in model.cost_course:
+            if value is not None:
+                by_time[at].append((value * 1000, model.requests))
+    course = [_weighted(found) for _, found in sorted(by_time.items()) if len(found) == len(priced)]
+    return now, [value for value in course if value is not None]
+
+
+def _weighted(found: Sequence[tuple[float, float]]) -> float | None:
+    return series.share(sum(value * weight for value, weight in found), sum(weight for _, weight in found))
+
+
+def cost_per_request(row: rows.Overview | rows.Traffic | None) -> float | None:
+    """Divide cost by requests, where a cost is known."""
+    return series.share(row.cost, row.requests) if row is not None and row.cost is not None else None
 
 
 def _per_thousand(row: rows.Overview, reading: rows.Reading | None) -> float | None:
-    if row.cost is not None and row.requests:
-        return row.cost / row.requests * 1000
-    return reading.value * 1000 if reading is not None and reading.value is not None else None
+    """Give what the service sent, else what the declared prices make of its tokens."""
+    sent = cost_per_request(row)
+    cost = sent if sent is not None else reading.value if reading is not None else None
+    return None if cost is None else cost * 1000
+
+
+def _cost_course(key: Key, traffic: Sequence[rows.Traffic], numbers: asked.Fleet) -> Points:
+    sent = series.traffic_line(traffic, cost_per_request, numbers.step, numbers.span)
+    if any(value is not None for _, value in sent):
+        return sent
+    mine = (one for one in numbers.costs if (one.service, one.model, one.subject) == (*key, "cost"))
+    return series.reading_points(mine)

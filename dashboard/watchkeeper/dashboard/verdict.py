@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,6 @@ from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.series import DRIFT_NOTICE, Key, latest
 
 Tone = Literal["orange", "gray"]
-PREFIX = re.compile(r"^(PAGE|TICKET|NOTICE|RESOLVED)( \(update\))? [^:]{1,60}: ")
 STATES = ("Act now", "Degrading", "Watching", "Silent", "Healthy", "Quiet")
 """Every state of a model, the worst first."""
 
@@ -36,14 +34,10 @@ class Verdict:
 
 
 def said(incident: rows.Incident) -> str:
-    """Give an incident's sentence: what its leading finding says, else its title without loudness and service.
-
-    >>> PREFIX.sub("", "PAGE flight-delay: Carrier of flight-delay: 'JBU' makes 16 % of the rows.")
-    "Carrier of flight-delay: 'JBU' makes 16 % of the rows."
-    """
+    """Give an incident's sentence: what its leading finding says, else its title."""
     if isinstance(incident, rows.IncidentStory) and incident.leading and incident.leading.summary:
         return incident.leading.summary
-    return PREFIX.sub("", incident.title) or f"{', '.join(incident.subjects) or 'something'} of {incident.service}"
+    return incident.title or f"{', '.join(incident.subjects) or 'something'} of {incident.service}"
 
 
 def fleet(head: asked.Head, numbers: asked.Fleet | None) -> Verdict:
@@ -95,14 +89,18 @@ def of_incident(incident: rows.Incident, now: datetime, more: int = 0) -> Verdic
 
 def _facts(incident: rows.Incident, now: datetime) -> list[str]:
     """Say since when, when it was noticed, and what it costs."""
-    began = incident.onset if isinstance(incident, rows.IncidentStory) else incident.opened_at
-    facts = [fmt.since(began, now)]
-    late = (incident.fired_at or incident.opened_at) - began
+    facts = [fmt.since(began(incident), now)]
+    late = (incident.fired_at or incident.opened_at) - began(incident)
     if late >= timedelta(hours=1):
         facts.append(f"noticed {fmt.duration(late)} later")
     if incident.impact is not None:
         facts.append(f"costs about {fmt.money(incident.impact.per_day, incident.impact.currency)} a day")
     return facts
+
+
+def began(incident: rows.Incident) -> datetime:
+    """Give when it began, as far as is known: of a list only when it was noticed."""
+    return incident.onset if isinstance(incident, rows.IncidentStory) else incident.opened_at
 
 
 def about(service: str, sentence: str) -> str:
@@ -128,13 +126,17 @@ def not_known(head: asked.Head, numbers: asked.Fleet) -> list[str]:
     judged = {service for service, _, subject in errors if not subject.startswith("segment:")}
     if blind := [name for name in services if name not in judged]:
         lines.append(f"how often {_listed(blind)} {'is' if len(blind) == 1 else 'are'} right (too few outcomes)")
-    costed = {row.service for row in numbers.week if row.cost is not None} | {r.service for r in numbers.costs}
+    costed = {row.service for row in (*numbers.week, *numbers.costs) if _has_cost(row)}
     if unpriced := [name for name in services if name not in costed]:
         lines.append(f"what {_listed(unpriced)} {'costs' if len(unpriced) == 1 else 'cost'} (no price)")
     dropped = head.status.dropped_by_clients or 0
     if dropped:
         lines.append(f"{fmt.plural(dropped, 'event')} that clients had to drop")
     return lines
+
+
+def _has_cost(row: rows.Overview | rows.Reading) -> bool:
+    return (row.cost if isinstance(row, rows.Overview) else row.value) is not None
 
 
 def state_of(incidents: Sequence[rows.Incident], *, asked_lately: bool = True, promised: bool = True) -> str:
@@ -161,9 +163,12 @@ def completeness(status: rows.Status) -> str:
     to = f"data complete to {status.complete_to:%H:%M} UTC"
     if status.complete_to.date() != status.now.date():
         to = f"data complete to {fmt.clock(status.complete_to, status.now)} UTC"
-    if status.completeness is None:
-        return f"{to} (how much was sent is not known)"
-    return f"{to} ({fmt.completeness(status.completeness)} of what was sent)"
+    much = "how much was sent is not known"
+    if status.completeness is not None:
+        much = f"{fmt.completeness(status.completeness)} of what was sent"
+    behind = status.evaluated_to is not None and status.complete_to - status.evaluated_to > timedelta(days=2)
+    read = f" · analyzed to {fmt.clock(status.evaluated_to, status.now)}" if behind and status.evaluated_to else ""
+    return f"{to} ({much}){read}"
 
 
 def currency(declared: rows.Declared) -> str:

@@ -16,6 +16,9 @@ ICONS = {
     "Healthy": ":material/check:", "Quiet": ":material/check:", "Resolved": ":material/check:",
 }  # fmt: skip
 
+FEW_LINES = 5
+"""A note of up to so many lines is shown at once, a longer one folded."""
+
 
 def heading(title: str, question: str, how: str) -> None:
     """Show a title, the question that the chart below answers, and how it is computed (on hover)."""
@@ -91,6 +94,10 @@ def sentence(said: verdict.Verdict) -> None:
 def notes(found: Sequence[rows.Note]) -> None:
     """Show what a reader of the numbers must know, such as which part of a demo is made."""
     for note in found:
-        with st.container(border=True, gap="xxsmall"):
-            st.caption(f":material/info: **{fmt.literal(note.title)}**")
-            st.caption("  \n".join(fmt.literal(line) for line in note.lines))
+        if len(note.lines) > FEW_LINES:
+            with st.expander(fmt.literal(note.title), icon=":material/info:"):
+                st.caption("  \n".join(fmt.literal(line) for line in note.lines))
+        else:
+            with st.container(border=True, gap="xxsmall"):
+                st.caption(f":material/info: **{fmt.literal(note.title)}**")
+                st.caption("  \n".join(fmt.literal(line) for line in note.lines))

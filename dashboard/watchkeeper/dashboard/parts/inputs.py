@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -19,7 +20,12 @@ HOW = (
 )
 
 
-def show(found: asked.Model, incidents: Sequence[rows.Incident], marks: Sequence[Mark]) -> None:
+def show(
+    found: asked.Model,
+    incidents: Sequence[rows.Incident],
+    marks: Sequence[Mark],
+    worst: rows.IncidentStory | None = None,
+) -> None:
     """Show every input, the one that the URL names in full before the others."""
     st.subheader("Inputs", anchor=False)
     st.caption("How have the inputs, the score and the prediction moved from their reference?", help=HOW)
@@ -29,6 +35,8 @@ def show(found: asked.Model, incidents: Sequence[rows.Incident], marks: Sequence
     if not bins:
         st.caption("This model has no reference yet: it is kept after the first days of traffic.")
         return
+    if worst is not None and not found.unseen:
+        found = replace(found, unseen=tuple(new for finding in worst.findings for new in new_values(finding)))
     drift: dict[str, list[rows.Reading]] = defaultdict(list)
     for reading in sorted(found.drift, key=lambda one: one.window_end):
         drift[reading.subject].append(reading)
@@ -87,6 +95,14 @@ def histogram(name: str, bins: Sequence[rows.Bin], new: Sequence[rows.Unseen], *
         f"{fmt.percent(most.now)} now, {fmt.percent(most.reference)} in the reference."
     )
     cards.draw(draw(bars, trouble=troubled, height=height), alt)
+
+
+def new_values(finding: rows.Finding) -> list[rows.Unseen]:
+    """Name the new value that a finding's snapshot holds."""
+    value, many = finding.evidence.snapshot.get("value"), finding.evidence.snapshot.get("value_rows")
+    if not isinstance(value, str) or not isinstance(many, int | float):
+        return []
+    return [rows.Unseen(feature=finding.subject, value=value, n=float(many))]
 
 
 def _beside(name: str, found: asked.Model) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import cast
@@ -36,6 +37,9 @@ HAPPENED = {
     "not_visible": "no longer visible", "resolved": "resolved", "acknowledged": "acknowledged", "feedback": "feedback",
 }  # fmt: skip
 
+MAIN = {"opened", "fired", "updated", "escalated", "joined", "resolved", "acknowledged", "feedback"}
+"""The moments that are shown at once; notices that come and go are folded away."""
+
 
 def charts_of(found: asked.Evidence) -> None:
     """Show the leading reading over time, and the histogram of what it is about."""
@@ -51,7 +55,7 @@ def charts_of(found: asked.Evidence) -> None:
         with right.container(border=True, gap="xsmall", height="stretch"):
             question = "How is it spread in the finding's window (colour) and in the reference (grey)?"
             cards.heading(fmt.literal(subject), question, inputs.HOW)
-            inputs.histogram(subject, bins, _new_values(finding), troubled=True, height=HEIGHT)
+            inputs.histogram(subject, bins, inputs.new_values(finding), troubled=True, height=HEIGHT)
 
 
 def _course(found: asked.Evidence, finding: rows.Finding) -> None:
@@ -66,12 +70,12 @@ def _course(found: asked.Evidence, finding: rows.Finding) -> None:
     marks += [Mark(fmt.epoch_ms(change.ts), change.title or change.kind) for change in found.changes]
     band = [
         (fmt.epoch_ms(one.window_end), one.lower, one.upper)
-        for one in course
+        for one in series.strided(course)
         if one.lower is not None and one.upper is not None
     ]
     usual = Limit(finding.reference, "reference") if finding.reference is not None else None
     unit = unit_of(finding)
-    line = Line("observed", series.reading_points(course), "trouble")
+    line = Line("observed", series.strided(series.reading_points(course)), "trouble")
     spec = charts.over_time([line], found.span, unit, limit=usual, marks=marks, band=band, height=HEIGHT)
     how = "The value of each window, at the window's end. The band is its 95 % interval, the dashed line the reference."
     cards.chart(title, question, how, spec, f"{title}: {unit.words(line.last)} now.")
@@ -86,27 +90,27 @@ def unit_of(finding: rows.Finding) -> Unit:
     return Unit.MONEY if len(finding.unit) == 3 and finding.unit.isupper() else Unit.PLAIN
 
 
-def _new_values(finding: rows.Finding) -> list[rows.Unseen]:
-    """Name the new value that the finding's snapshot holds."""
-    value, many = finding.evidence.snapshot.get("value"), finding.evidence.snapshot.get("value_rows")
-    if not isinstance(value, str) or not isinstance(many, int | float):
-        return []
-    return [rows.Unseen(feature=finding.subject, value=value, n=float(many))]
-
-
 def other_findings(story: rows.IncidentStory) -> None:
-    """List every finding of the incident, the leading one first."""
+    """List every finding of the incident, the leading one first; notices are folded away."""
     with st.container(border=True, gap="small"):
-        cards.heading(
-            "Findings", "What else was found, and how sure is that?", "Notices give context, they never alert."
-        )
-        for member in story.findings:
-            finding = member.latest
-            quiet = "" if member.active else " :gray[(no longer)]"
-            why = fmt.literal(" · ".join((finding.severity, measured(finding), verdict.how_sure(finding))))
-            st.markdown(f"{fmt.literal(finding.summary or finding.metric)}{quiet}  \n:small[:gray[{why}]]")
+        how = "What alerts comes first. Notices are context: they alone never alert."
+        cards.heading("Findings", "What else was found, and how sure is that?", how)
+        for finding in story.findings:
+            if finding.alerting:
+                _finding(finding)
+        context = [finding for finding in story.findings if not finding.alerting]
+        if context:
+            with st.expander(f"{fmt.plural(len(context), 'notice')} beside it"):
+                for finding in context:
+                    _finding(finding)
         if not story.findings:
             st.caption("None is stored.")
+
+
+def _finding(finding: rows.Member) -> None:
+    quiet = "" if finding.active else " :gray[(no longer)]"
+    why = fmt.literal(" · ".join((finding.severity, measured(finding), verdict.how_sure(finding))))
+    st.markdown(f"{fmt.literal(finding.summary or finding.metric)}{quiet}  \n:small[:gray[{why}]]")
 
 
 def measured(finding: rows.Finding) -> str:
@@ -166,17 +170,24 @@ def course(story: rows.IncidentStory, now: datetime) -> None:
     """Show the timeline, and who was told."""
     with st.container(border=True, gap="small"):
         cards.heading("Timeline", "What happened, and who was told?", "Times are UTC.")
-        lines = [(moment.at, _happened(moment)) for moment in story.timeline]
-        lines += [(one.created_at or story.opened_at, _told(one)) for one in story.deliveries]
-        told = [f":gray[{fmt.literal(fmt.clock(at, now))}] {words}" for at, words in sorted(lines, key=itemgetter(0))]
-        st.markdown("  \n".join(told))
+        main = [moment for moment in story.timeline if moment.what in MAIN]
+        told = [(one.at or one.created_at or story.opened_at, _told(one)) for one in story.deliveries]
+        _listed([*((moment.at, _happened(moment)) for moment in main), *told], now)
+        if len(main) < len(story.timeline):
+            with st.expander(f"All {len(story.timeline)} moments"):
+                _listed([(moment.at, _happened(moment)) for moment in story.timeline], now)
         if story.text:
             with st.expander("The message as it was sent"):
                 st.code(story.text, language=None, wrap_lines=True)
 
 
+def _listed(lines: Sequence[tuple[datetime, str]], now: datetime) -> None:
+    ordered = sorted(lines, key=itemgetter(0))
+    st.markdown("  \n".join(f":gray[{fmt.literal(fmt.clock(at, now))}] {words}" for at, words in ordered))
+
+
 def _happened(moment: rows.Moment) -> str:
-    words = HAPPENED.get(moment.kind, moment.kind.replace("_", " "))
+    words = HAPPENED.get(moment.what, moment.what.replace("_", " "))
     by = f" by {moment.actor}" if moment.actor else ""
     said = moment.detail.get("summary") or moment.detail.get("word") or ""
     subjects = moment.detail.get("subjects")
@@ -186,19 +197,17 @@ def _happened(moment: rows.Moment) -> str:
 
 
 def _told(delivery: rows.Delivery) -> str:
-    last = delivery.deliveries[-1].detail if delivery.deliveries else ""
     tries = f" after {fmt.plural(delivery.attempts, 'attempt')}" if delivery.attempts > 1 else ""
     words = f"message ({delivery.transition}) to {delivery.receiver}: {delivery.state}{tries}"
     if delivery.state == "delivered":
         return fmt.literal(words)
-    return ":orange[:material/warning:] " + fmt.literal(f"{words} ({last})" if last else words)
+    return ":orange[:material/warning:] " + fmt.literal(f"{words} ({delivery.error})" if delivery.error else words)
 
 
 def snapshots(story: rows.IncidentStory) -> None:
     """Show the frozen inputs of each finding: its numbers recompute from them."""
     with st.expander("Frozen evidence (JSON): the numbers recompute from it", icon=":material/lock:"):
-        for member in story.findings:
-            finding = member.latest
+        for finding in story.findings:
             st.caption(fmt.literal(f"{finding.analyzer} · {finding.metric} · {finding.subject}"))
             frozen = {
                 "observed": finding.observed, "interval": finding.interval, "reference": finding.reference,

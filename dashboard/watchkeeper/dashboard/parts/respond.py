@@ -61,6 +61,11 @@ def next_steps(story: rows.IncidentStory) -> str:
     return "  \n".join(steps) or "No runbook or fallback is declared. Start with the subjects and the changes below."
 
 
+def words_of(incident: rows.Incident) -> str:
+    """Give the last word that someone said of it."""
+    return WORDS.get(incident.feedback[-1].word, ("",))[0].lower() if incident.feedback else ""
+
+
 def _is_address(text: str) -> bool:
     return text.startswith(("https://", "http://")) and not any(char in text for char in "<>\n ")
 

@@ -88,15 +88,13 @@ def _numbers(head: asked.Head, numbers: asked.Fleet, models: Sequence[ModelRow])
         _requests(numbers)
         _worst_latency(numbers, models)
         _worst_budget(models)
-        _cost(numbers, verdict.currency(head.declared))
+        _cost(models, verdict.currency(head.declared))
 
 
 def _requests(numbers: asked.Fleet) -> None:
     whole = sum(row.requests or 0 for row in numbers.week)
     before = sum(row.requests or 0 for row in numbers.before)
-    course = [
-        requests for bucket, requests, _ in summary.totals(numbers.traffic) if bucket + numbers.step <= numbers.span[1]
-    ]
+    course = summary.requests_course(numbers)
     st.metric(
         f"Requests, {asked.FLEET.days} days", fmt.number(whole), fmt.relative(whole, before), delta_color="off",
         delta_description="vs week before" if before else None, border=True,
@@ -141,23 +139,25 @@ def _worst_budget(models: Sequence[ModelRow]) -> None:
     )  # fmt: skip
 
 
-def _cost(numbers: asked.Fleet, currency: str) -> None:
-    now, before = summary.cost_per_request(numbers.week), summary.cost_per_request(numbers.before)
-    priced = sum(row.cost is not None for row in numbers.week)
-    how = f"Cost of the {priced} of {len(numbers.week)} models whose cost is known, over their requests."
+def _cost(models: Sequence[ModelRow], currency: str) -> None:
+    now, course = summary.fleet_cost(models)
+    priced = sum(model.per_thousand is not None for model in models)
+    how = (
+        f"Cost of the {priced} of {len(models)} models whose cost is known, over their requests: as the services sent "
+        "it, or from tokens and the declared prices."
+    )
     if now is None:
         _unknown("Cost per 1k requests", "no price", how)
         return
-    course = [cost for bucket, _, cost in summary.totals(numbers.traffic) if bucket + numbers.step <= numbers.span[1]]
+    change = fmt.relative(course[-1], course[0]) if len(course) > 1 else None
     st.metric(
-        "Cost per 1k requests", fmt.money(now * 1000, currency), fmt.relative(now, before), delta_color="off",
-        delta_description="vs week before" if before else None, border=True,
-        chart_data=series.thinned(course), help=how,
+        "Cost per 1k requests", fmt.money(now, currency), change, delta_color="off",
+        delta_description="in 7 days" if change else None, border=True, chart_data=series.thinned(course), help=how,
     )  # fmt: skip
 
 
 def _unknown(label: str, why: str, how: str) -> None:
-    st.metric(label, fmt.UNKNOWN, why, delta_color="off", delta_arrow="off", border=True, help=how)
+    st.metric(label, fmt.UNKNOWN, why, delta_color="off", delta_arrow="off", border=True, height="stretch", help=how)
 
 
 def _table(head: asked.Head, models: Sequence[ModelRow]) -> None:
@@ -207,7 +207,7 @@ def _cells(model: ModelRow) -> dict[str, object]:
         "state": [model.state],
         "service": model.key[0],
         "model": model.key[1],
-        "budget": None if model.budget is None else max(model.budget, 0.0) * 100,
+        "budget": None if model.budget is None else model.budget * 100,
         "course": series.relative_to_median([value for _, value in model.latency]),
         "p95": model.p95,
         "drift": model.drift_now,
@@ -232,7 +232,7 @@ def _latency(numbers: asked.Fleet, models: Sequence[ModelRow], marks: Sequence[M
         return
     lines = [Line(model.name, model.share, "trouble" if model.slow else "context") for model in promised]
     spec = charts.over_time(lines, numbers.span, Unit.SHARE, limit=Limit(1.0, "objective"), marks=marks, kind="models")
-    how = "p95 of every 3 h, divided by the latency that the service's objective promises."
+    how = "p95 of every 6 h, divided by the latency that the service's objective promises."
     cards.chart(title, question, how, spec, _alt(title, lines, Unit.SHARE))
 
 

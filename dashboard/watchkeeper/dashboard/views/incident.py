@@ -81,9 +81,11 @@ def _facts(story: rows.IncidentStory, now: datetime) -> None:
     ended = story.resolved_at
     lasted = fmt.duration((ended or now) - story.onset)
     since = f"**{fmt.clock(story.onset, now)} UTC**, {lasted} {'in all' if ended else 'ago'}"
-    since += f"  \nnoticed {fmt.duration(noticed - story.onset)} later"
+    since += f"  \nnoticed {fmt.duration(noticed - story.onset)} later" if noticed > story.onset else ""
     if ended:
         since += f", over since {fmt.clock(ended, now)}"
+    elif story.opened_at < story.onset:
+        since += f"  \nincident open since {fmt.clock(story.opened_at, now)}"
     cost = fmt.ended(story.cost or "not known").capitalize()
     if story.impact is not None:
         per_day = fmt.literal(fmt.money(story.impact.per_day, story.impact.currency))
@@ -141,6 +143,7 @@ def _row(incident: rows.Incident, head: asked.Head) -> None:
         f"owned by {incident.owner}" if incident.owner else "",
         f"about {fmt.money(incident.impact.per_day, incident.impact.currency)} a day" if incident.impact else "",
         f"acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by else "",
+        respond.words_of(incident),
     ]
     with st.container(border=True, gap="xsmall"):
         st.markdown(verdict.about(incident.service, fmt.ended(verdict.said(full))))

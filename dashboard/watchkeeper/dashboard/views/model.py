@@ -11,7 +11,7 @@ import streamlit as st
 
 from watchkeeper.dashboard import asked, cached, charts, problem, rows, series, state, summary, verdict
 from watchkeeper.dashboard import format as fmt
-from watchkeeper.dashboard.charts import Limit, Line, Mark, Unit
+from watchkeeper.dashboard.charts import Limit, Line, Mark, Tone, Unit
 from watchkeeper.dashboard.parts import cards, inputs
 from watchkeeper.dashboard.series import Key
 from watchkeeper.dashboard.views import start
@@ -19,8 +19,6 @@ from watchkeeper.dashboard.views import start
 REFRESH = 30
 LABELS = 100
 """Pixels beside each plot for its labels: the same everywhere, so that the time axes agree."""
-RIPE = 0.8
-"""From this share of known outcomes on an error rate hardly changes any more."""
 WINDOW_NAMES = {"7d": "7 d", "28d": "28 d", "90d": "90 d", "all": "all"}
 
 
@@ -117,10 +115,12 @@ def _show(head: asked.Head, key: Key, found: asked.Model) -> None:
     ]
     st.caption(fmt.literal(" · ".join(part for part in parts if part)))
     incidents = verdict.of_model(head.incidents, key)
-    if incidents:
-        worst = head.worst if head.worst and head.worst.id == incidents[0].id else incidents[0]
+    worst = incidents[0] if incidents else None
+    if worst is not None and head.worst is not None and head.worst.id == worst.id:
+        worst = head.worst
+    if worst is not None:
         cards.sentence(verdict.of_incident(worst, status.now, len(incidents) - 1))
-    view = View(key, head, found, tuple(incidents), _marks(found, incidents, head), verdict.currency(head.declared))
+    view = View(key, head, found, tuple(incidents), _marks(found, worst), verdict.currency(head.declared))
     _numbers(view)
     left, right = st.columns(2)
     with left:
@@ -131,15 +131,14 @@ def _show(head: asked.Head, key: Key, found: asked.Model) -> None:
         _errors(view)
         _budget(view)
         _cost(view)
-    inputs.show(found, incidents, view.marks)
+    inputs.show(found, incidents, view.marks, worst if isinstance(worst, rows.IncidentStory) else None)
 
 
-def _marks(found: asked.Model, incidents: Sequence[rows.Incident], head: asked.Head) -> tuple[Mark, ...]:
-    """Mark what was changed on purpose, and where an open incident began."""
+def _marks(found: asked.Model, worst: rows.Incident | None) -> tuple[Mark, ...]:
+    """Mark what was changed on purpose, and where the worst open incident began."""
     marks = [Mark(fmt.epoch_ms(change.ts), change.title or change.kind) for change in found.changes]
-    for incident in incidents[:1]:
-        began = head.worst.onset if head.worst and head.worst.id == incident.id else incident.opened_at
-        marks.append(Mark(fmt.epoch_ms(began), "onset", strong=True))
+    if worst is not None:
+        marks.append(Mark(fmt.epoch_ms(verdict.began(worst)), "onset", strong=True))
     return tuple(marks)
 
 
@@ -147,7 +146,8 @@ def _numbers(view: View) -> None:
     now, before = view.found.overview, view.found.before
     if now is None:
         return
-    errors, cost = series.share(now.errors, now.requests), summary.cost_per_request([now])
+    errors = series.share(now.errors, now.requests)
+    cost, cost_before = _costs(view)
     errors_before = series.share(before.errors, before.requests) if before else None
     change = fmt.points(errors - errors_before) if errors is not None and errors_before is not None else None
     with st.grid(5, min_column_width=150):
@@ -172,7 +172,7 @@ def _numbers(view: View) -> None:
         )
         cards.number(
             "Cost per 1k requests", fmt.money(None if cost is None else cost * 1000, view.currency),
-            fmt.relative(cost, summary.cost_per_request([before])) if before else None,
+            fmt.relative(cost, cost_before),
             "Sent by the service, or from the declared prices.",
         )  # fmt: skip
 
@@ -241,14 +241,16 @@ def _number(name: str) -> Callable[[rows.Traffic], float | None]:
 
 
 def _budget(view: View) -> None:
+    troubled = {subject for incident in view.incidents for subject in incident.subjects}
     courses: dict[str, list[rows.Reading]] = {}
     for reading in view.found.budgets:
         courses.setdefault(reading.subject, []).append(reading)
+    short = series.without_prefix(courses)
     lines = [
         Line(
-            name.removeprefix(f"{view.key[0]}-"),
-            series.reading_points(course),
-            "trouble" if (course[-1].value or 0.0) < 0 else "ink",
+            short[name],
+            series.strided(series.reading_points(course)),
+            "trouble" if name in troubled or (course[-1].value or 0.0) < 0 else "ink",
         )
         for name, course in courses.items()
     ]
@@ -265,53 +267,36 @@ def _budget(view: View) -> None:
 
 
 def _quality(view: View) -> None:
-    days, step = view.found.quality, max(view.found.step, asked.DAY)
-    wrong = [
-        (
-            day.bucket,
-            series.share(day.wrong, (day.wrong or 0) + (day.correct or 0)),
-            series.share(day.known, day.predictions),
-        )
-        for day in days
-    ]
-    ripe = [(at, value if (known or 0) >= RIPE else None) for at, value, known in wrong]
-    last_ripe = max((place for place, (_, value) in enumerate(ripe) if value is not None), default=0)
-    fresh = [(at, value) for at, value, _ in wrong[last_ripe:]]
+    found = series.quality(view.found.quality, max(view.found.step, asked.DAY), view.found.span)
     drifted = any("error" in one.subjects for one in view.incidents)
-    now = view.found.span[1]
-    lines = [
-        Line("wrong", series.line(ripe, step, now, view.found.span[0]), "trouble" if drifted else "ink"),
-        Line("not all known", series.line(fresh, step, now, view.found.span[0]), "muted", faint=True),
-    ]
+    lines = [Line("wrong", found.ripe, "trouble" if drifted else "ink")] if found.ripe else []
+    lines += [Line("not all known", found.young, "muted", faint=True)] if found.young else []
     how = (
-        "Wrong answers among those whose outcome is known, by the day of the prediction. Dashed where fewer than "
-        f"{fmt.percent(RIPE)} of the outcomes are known: that may still change."
+        "Wrong answers among those whose outcome is known, by the time of the prediction. Dashed where fewer than "
+        f"{fmt.percent(series.RIPE)} of the outcomes that usually come are known: that may still change."
     )
-    view.chart(
-        "Quality",
-        "How often is it wrong, as far as is known?",
-        how,
-        lines if any(v for _, v, _ in wrong) else [],
-        Unit.SHARE,
-    )
+    question = "How often is it wrong, as far as is known?"
+    view.chart("Quality", question, how, lines, Unit.SHARE, otherwise="Too few outcomes are known in this window.")
+
+
+def _costs(view: View) -> tuple[float | None, float | None]:
+    """Give the cost of a request now and before: as sent, else as read from the declared prices (first, last)."""
+    sent = summary.cost_per_request(view.found.overview)
+    if sent is not None:
+        return sent, summary.cost_per_request(view.found.before)
+    read = [one.value for one in sorted(view.found.costs, key=lambda one: one.window_end) if one.value is not None]
+    return (read[-1], read[0]) if read else (None, None)
 
 
 def _cost(view: View) -> None:
     found = view.found
-    points = series.traffic_line(
-        found.traffic, lambda row: _times(summary.cost_per_request([row]), 1000), found.step, found.span
-    )
-    lines = [Line("cost", points, "ink")] if any(value is not None for _, value in points) else []
-    how = "Cost of each step, sent by the service or from the declared prices, over its requests."
+    sent = series.traffic_line(found.traffic, summary.cost_per_request, found.step, found.span)
+    known = sent if any(value is not None for _, value in sent) else series.reading_points(found.costs)
+    points = tuple((at, None if value is None else value * 1000) for at, value in known)
+    tone: Tone = "trouble" if any("cost" in one.subjects for one in view.incidents) else "ink"
+    how = "As the service sent it, in steps; else from its tokens and the declared prices, over seven days."
     view.chart(
-        "Cost per 1k requests",
-        "What does a thousand requests cost?",
-        how,
-        lines,
-        Unit.MONEY,
+        "Cost per 1k requests", "What does a thousand requests cost?", how,
+        [Line("cost", series.strided(points), tone)] if points else [], Unit.MONEY,
         otherwise="No cost is known: send `cost` or token counts, and declare prices.",
-    )
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
+    )  # fmt: skip
