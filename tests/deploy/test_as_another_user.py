@@ -24,7 +24,6 @@ from typing import TypeVar
 
 import httpx
 import pytest
-
 from deploy.container import command_of, environment_of
 from deploy.wheel import build
 

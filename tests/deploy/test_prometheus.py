@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 import yaml
-
 from deploy.container import DEPLOY, ROOT
+
 from watchkeeper.app.metrics import AlertCounts, ServerCollector, text
 from watchkeeper.app.status import StatusReader
 from watchkeeper.collector.inbox import Inbox
@@ -60,7 +60,5 @@ def test_a_rule_has_a_runbook_that_exists(rule):
     ids=["configuration", "rules"],
 )
 def test_promtool_agrees(arguments):
-    done = subprocess.run(
-        ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ import re
 import tomllib
 
 from deploy.container import DEPLOY
+
 from watchkeeper.schemas.settings import SECTIONS, Settings, load
 
 FILE = DEPLOY / "watchkeeper.toml"

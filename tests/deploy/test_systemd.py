@@ -8,7 +8,6 @@ import shutil
 import subprocess
 
 import pytest
-
 from deploy.container import DEPLOY
 from deploy.test_container import parse
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +14,7 @@ from watchkeeper.schemas.findings import Severity
 
 TEXT = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
 FILE, FINDINGS = TEXT.split("## The findings")
-START = datetime(2025, 1, 6)
+START = datetime(2025, 1, 6, tzinfo=UTC)
 DAYS, PER_DAY = 40, 40
 VALUES = {
     "prediction": True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 
 import pytest
-
 from deploy.wheel import build
 from layout.test_tree import FILES, ROOMS, ROOT
 
