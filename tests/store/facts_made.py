@@ -32,7 +32,7 @@ WEEK = Window(START.replace(tzinfo=UTC), (START + 7 * DAY).replace(tzinfo=UTC))
 SERVICE, MODEL = "shop", "ranker"
 
 PROPERTY = settings(
-    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 """A store is opened for each example, so that few must do; the same ones each time."""
 

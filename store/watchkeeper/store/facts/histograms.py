@@ -49,7 +49,6 @@ class Moments:
     """What one hour of one numeric feature adds up to."""
 
     total: Ints
-    missing: Ints
     nan: Ints
     infinite: Ints
     low: Floats
@@ -125,7 +124,6 @@ def moments(slots: Ints, count: int, values: Floats, missing: NDArray[np.bool_])
         squares = kept * kept
     return Moments(
         total=np.bincount(slots, minlength=count),
-        missing=np.bincount(slots[missing], minlength=count),
         nan=np.bincount(slots[nan], minlength=count),
         infinite=np.bincount(slots[infinite], minlength=count),
         low=low,

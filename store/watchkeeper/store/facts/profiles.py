@@ -62,8 +62,8 @@ def add_moments(
     """Count by hour how each feature looks: rows, missing, infinite, of the wrong type, range and sums."""
     distinct, slots = np.unique(hours, return_inverse=True)
     for feature, series in columns.items():
-        wrong_rows = mismatched.get(feature, ())
-        wrong = np.bincount(slots[np.asarray(wrong_rows, dtype=np.int64)], minlength=distinct.size)
+        wrong = np.zeros(len(series), dtype=np.bool_)
+        wrong[np.asarray(mismatched.get(feature, ()), dtype=np.int64)] = True
         values, missing = as_floats(series)
         m = moments(slots, distinct.size, values, missing)
         numeric = series.dtype == pl.Float64
@@ -72,10 +72,10 @@ def add_moments(
                 {
                     "hour": distinct,
                     "total": m.total,
-                    "missing": m.missing - wrong if numeric else m.missing,
+                    "missing": np.bincount(slots[missing & ~wrong], minlength=distinct.size),
                     "nan": m.nan,
                     "infinite": m.infinite,
-                    "mismatched": wrong,
+                    "mismatched": np.bincount(slots[wrong], minlength=distinct.size),
                     "min": pl.Series(m.low).fill_nan(None) if numeric else None,
                     "max": pl.Series(m.high).fill_nan(None) if numeric else None,
                     "sum": m.sum,
