@@ -46,7 +46,7 @@ def test_the_commands_parse():
 
 
 def test_a_wrong_command_would_not_parse():
-    with pytest.raises(Exception, match="(?i)no such option"):
+    with pytest.raises(Exception, match=r"(?i)no such option"):
         parse(["watchkeeper", "serve", "--no-such-option"])
 
 
