@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from watchkeeper.app.demo.verdict import Verdict, judge, note_lines
 from watchkeeper.app.remote import Remote
 from watchkeeper.app.status import Note
 from watchkeeper.dashboard.launch import command as dashboard_command
-from watchkeeper.schemas.errors import Unavailable
+from watchkeeper.schemas.errors import SettingsError, Unavailable
 from watchkeeper.store.clock import wall
 
 DECLARED = Path(__file__).with_name("declared")
@@ -81,9 +82,10 @@ class Place:
 def run(*, check: bool, port: int, dashboard_port: int) -> bool:
     """Run the demo; True if the planted fault was found, named first, in time and without crying wolf."""
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _leave)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="watchkeeper-demo-")))
-        place = Place(folder, port or _free_port(), dashboard_port or _free_port())
+        place = Place(folder, _port(port), _port(dashboard_port))
         progress = stack.enter_context(progress_display(plain=check or not sys.stderr.isatty()))
         sink, replaying = AlertSink(), _Now(wall())
         endpoint = GpuEndpoint(lambda: replaying.now)
@@ -205,11 +207,11 @@ def _running(part: AlertSink | GpuEndpoint) -> Generator[None]:
 def _await_ready(remote: Remote, server: subprocess.Popen[bytes], place: Place) -> None:
     deadline = time.monotonic() + SERVER_SECONDS
     while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
         with contextlib.suppress(Unavailable):
             remote.get("/ready")
             return
-        if server.poll() is not None:
-            break
         time.sleep(0.1)
     log = (place.folder / "server.log").read_text(errors="replace")
     raise Unavailable(f"the demo's server did not start:\n{log[-3000:]}")
@@ -260,7 +262,17 @@ def _wait_for_interrupt() -> None:
         threading.Event().wait()
 
 
-def _free_port() -> int:
+def _port(wanted: int) -> int:
+    """Give the wanted port if it is free (0: any); another server there must not be taken for the demo's."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise SettingsError(f"port {wanted}: {error.strerror}. Choose another, or none for a free one") from None
         return int(probe.getsockname()[1])
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    """End as after Ctrl-C, so that the server and the dashboard end too."""
+    raise SystemExit(128 + signal.SIGTERM)
