@@ -7,6 +7,7 @@ bin above it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def numeric_edges(values: Floats) -> Floats:
     else:
         inner = np.unique(np.quantile(values, np.linspace(0, 1, MAX_EDGES)[1:-1]))
         inner = inner[(inner > distinct[0]) & (inner < distinct[-1])]
-    return np.concatenate([[distinct[0]], inner, [np.nextafter(distinct[-1], np.inf)]])
+    return np.concatenate([[distinct[0]], inner, [math.nextafter(distinct[-1], math.inf)]])
 
 
 def numeric_bins(epoch: Epoch, values: Floats, missing: NDArray[np.bool_]) -> Ints:

@@ -51,6 +51,8 @@ def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[
     total, dated, oldest, newest = first(
         connection, "SELECT count(*), count(prediction_ts), min(prediction_ts), max(prediction_ts) FROM fresh_outcomes"
     )
+    if total == 0:
+        return services(connection, "fresh_outcomes"), 0
     near = "AND p.ts BETWEEN $oldest - INTERVAL 1 HOUR AND $newest + INTERVAL 1 HOUR" if total == dated else ""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
