@@ -140,10 +140,10 @@ def _traffic(reader: FactReader, ask: Ask) -> pl.DataFrame:
     ).sum()
     mean = (pl.col("latency_sum_ms").sum() / pl.col("latency_n").sum()).fill_nan(None).alias("latency_mean_ms")
     rows = reader.traffic(ask.window, service=ask.service, model=ask.model, step=ask.step, dim=ask.dim)
-    rows = rows.group_by(keys).agg(sums, mean, _cost()).sort(keys)
-    if ask.dim:
-        return rows
-    return rows.join(_latency_quantiles(reader, ask, ask.step), on=["bucket", "service", "model"], how="left")
+    rows = rows.group_by(keys).agg(sums, mean, _cost())
+    if not ask.dim:
+        rows = rows.join(_latency_quantiles(reader, ask, ask.step), on=["bucket", "service", "model"], how="left")
+    return rows.sort(keys)
 
 
 def _segments(reader: FactReader, ask: Ask) -> pl.DataFrame:
@@ -151,7 +151,7 @@ def _segments(reader: FactReader, ask: Ask) -> pl.DataFrame:
         reader.traffic(ask.window, service=ask.service, model=ask.model, dim=ask.dim)
         .group_by("service", "model", "value")
         .agg(pl.col("requests", "errors", "late", "check_failures", "attempts", "retried").sum(), _cost())
-        .sort("service", "model", "requests", descending=[False, False, True])
+        .sort("service", "model", "requests", "value", descending=[False, False, True, False])
     )
 
 
