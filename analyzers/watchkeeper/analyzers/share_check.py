@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Settings, Snapshot, scopes
-from watchkeeper.analyzers.feature_days import FeatureDays, aware, feature_days, history
+from watchkeeper.analyzers.feature_days import HISTORY, FeatureDays, aware, feature_days, history
 from watchkeeper.analyzers.impact.value import estimate
 from watchkeeper.analyzers.intervals import Count, DayShares, day_shares, day_wilson, grade
 from watchkeeper.analyzers.rows import FeatureRow
@@ -112,11 +112,18 @@ class Case:
     verdict: Verdict
     tests: int
     since: datetime
+    end: datetime
 
     @property
     def now(self) -> Count:
         """The evaluated window."""
         return self.windows[0]
+
+    @property
+    def when(self) -> str:
+        """Since when, in words; what has lasted for all that is looked back on began before."""
+        days = self.end - self.since
+        return f"for over {HISTORY.days} days" if days >= HISTORY else f"since {phrases.day(self.since)}"
 
     def snapshot(self) -> Snapshot:
         """Everything that ``observed`` and the verdict were calculated from."""
@@ -227,6 +234,7 @@ class ShareCheck:
                 verdict,
                 len(days),
                 self._since(scope, past.get(one.feature, ()), verdict, limits),
+                scope.window.end,
             )
             for one, windows, reference, verdict in held
         ]
@@ -257,7 +265,7 @@ class ShareCheck:
         names = [case.days.feature for case, _ in told]
         words = Told(
             f"{len(names)} of {worst.tests} features of {scope.service} {self.together} up to "
-            f"{phrases.percent(worst.now.share)} of the rows since {phrases.day(worst.since)}: {', '.join(names)}",
+            f"{phrases.percent(worst.now.share)} of the rows {worst.when}: {', '.join(names)}",
             severity,
             {"features": list[Json](names)},
         )

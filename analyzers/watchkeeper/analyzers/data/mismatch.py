@@ -33,7 +33,7 @@ class Mismatch(ShareCheck):
         came, usual = ("text", "a number") if numeric else ("something else", "text")
         return Told(
             f"{case.days.feature} of {scope.service} is {came} instead of {usual} in "
-            f"{phrases.percent(case.now.share)} of the rows since {phrases.day(case.since)}."
+            f"{phrases.percent(case.now.share)} of the rows {case.when}."
         )
 
 

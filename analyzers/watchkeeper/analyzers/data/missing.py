@@ -33,7 +33,7 @@ class Missing(ShareCheck):
         """Say how often, since when, and how often it used to be."""
         share = "all rows" if case.now.share == 1.0 else f"{phrases.percent(case.now.share)} of the rows"
         return Told(
-            f"{case.days.feature} of {scope.service} is missing in {share} since {phrases.day(case.since)}; "
+            f"{case.days.feature} of {scope.service} is missing in {share} {case.when}; "
             f"in the reference it was {phrases.percent(case.verdict.reference.mean)}."
         )
 

@@ -44,8 +44,8 @@ class OutOfRange(ShareCheck):
         extreme, widths = farthest(case.days, low, high)
         far = widths > scope.settings.number("far")
         return Told(
-            f"{case.days.feature} of {scope.service}: {phrases.percent(case.now.share)} of the rows since "
-            f"{phrases.day(case.since)} lie outside {phrases.amount(low)} to {phrases.amount(high)}, the range of the "
+            f"{case.days.feature} of {scope.service}: {phrases.percent(case.now.share)} of the rows "
+            f"{case.when} lie outside {phrases.amount(low)} to {phrases.amount(high)}, the range of the "
             f"reference; the farthest is {phrases.amount(extreme)}.",
             Severity.TICKET if far else Severity.NOTICE,
             {"low": low, "high": high, "extreme": extreme},

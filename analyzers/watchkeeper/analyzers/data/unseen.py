@@ -43,8 +43,8 @@ class Unseen(ShareCheck):
         share = phrases.percent(new.n / case.now.rows)
         vanished = f"; {_was(gone)} has vanished" if gone else ""
         return Told(
-            f"{feature} of {scope.service}: {phrases.quoted(new.value)} makes {share} of the rows since "
-            f"{phrases.day(case.since)} and was never seen in the reference{vanished}.",
+            f"{feature} of {scope.service}: {phrases.quoted(new.value)} makes {share} of the rows "
+            f"{case.when} and was never seen in the reference{vanished}.",
             more={"value": new.value, "value_rows": new.n, "vanished": gone.value if gone else None},
         )
 
