@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help demo test lint serve dashboard bench soak requirements clean
+.PHONY: help demo test lint serve dashboard bench requirements clean
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
