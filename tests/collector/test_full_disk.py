@@ -1,0 +1,117 @@
+"""A full disk is said so, loses nothing, and is over when there is space again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import resource, subprocess, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+mode, folder = sys.argv[1], Path(sys.argv[2])
+
+def space(mib):
+    if mode == "tmpfs":
+        subprocess.run(["mount", "-o", f"remount,size={mib}m", str(folder)], check=True)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (mib * 2**20, resource.RLIM_INFINITY))
+"""
+INBOX = (
+    SCRIPT
+    + """
+from collector.sent import incoming, kept, opened
+from watchkeeper.schemas.errors import StoreUnavailable
+
+inbox = opened(folder)
+space(2)
+acked = []
+for n in range(200):
+    try:
+        kept(inbox.append(incoming(body=str(n).encode().ljust(60_000))))
+        acked.append(n)
+    except StoreUnavailable as error:
+        print(error)
+        break
+for _ in range(2):
+    try:
+        kept(inbox.append(incoming(body=bytes(200_000))))
+        raise SystemExit("stored on a full disk")
+    except StoreUnavailable:
+        pass
+assert 5 < len(acked) < 200, acked
+found = [int(batch.body[:10]) for batch in inbox.after(0, 10**9)]
+assert found == acked, (found, acked)
+space(50)
+kept(inbox.append(incoming(body=b"9999")))
+inbox.close()
+again = opened(folder)
+assert [int(batch.body[:10]) for batch in again.after(0, 10**9)] == [*acked, 9999]
+again.close()
+"""
+)
+FACTS = (
+    SCRIPT
+    + """
+import os
+from store.facts_made import START, Made, event
+from watchkeeper.schemas.errors import StoreUnavailable
+
+made = Made(folder / "facts.duckdb")
+made.load(event(), watermark=1)
+made.facts.checkpoint()
+space(3)
+stored = 1
+for n in range(2, 200):
+    rows = [event(id=os.urandom(400).hex(), ts=START + timedelta(seconds=n)) for _ in range(200)]
+    try:
+        made.load(*rows, watermark=n)
+        stored = n
+    except StoreUnavailable as error:
+        print(error)
+        break
+assert 2 < stored < 199, stored
+count = 1 + (stored - 1) * 200
+assert made.value("SELECT count(*) FROM predictions") == count
+assert made.loader.watermark() == stored
+space(200)
+assert made.load(*rows, watermark=stored + 1).loaded == 200
+made.facts.close()
+again = Made(folder / "facts.duckdb")
+assert again.value("SELECT count(*) FROM predictions") == count + 200
+assert again.value("SELECT sum(requests) FROM traffic_hour") == count + 200
+assert again.loader.watermark() == stored + 1
+again.facts.close()
+"""
+)
+
+
+@pytest.fixture(params=["limit", "tmpfs"])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A disk that will be full: a tmpfs where one may be mounted, else a limit on the size of files."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(tmp_path)]
+    if request.param == "tmpfs" and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
+        yield "tmpfs", tmp_path
+        subprocess.run(["umount", str(tmp_path)], check=True)
+    else:
+        yield "limit", tmp_path
+
+
+@pytest.mark.parametrize(("script", "said"), [(INBOX, "the inbox cannot be written"), (FACTS, "the facts cannot be")])
+def test_it_is_told_and_then_goes_on(small_disk: tuple[str, Path], script: str, said: str) -> None:
+    mode, folder = small_disk
+    done = subprocess.run(
+        [sys.executable, "-c", script, mode, str(folder)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said in done.stdout
