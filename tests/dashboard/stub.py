@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.refuse is not None:
             return self.answer(self.server.refuse, {"detail": "refused on purpose"})
         if what == "acknowledge":
-            world.acknowledged[identity] = body["by"]
+            world.acknowledged[identity] = body["by"] or "someone"
         else:
             world.feedback.append({"id": identity, **body})
         return self.answer(200, {"ok": True})

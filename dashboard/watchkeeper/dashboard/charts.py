@@ -158,11 +158,6 @@ def layered(layers: list[Spec], height: int) -> Spec:
     }
 
 
-def tone_at(tone: Tone) -> Spec:
-    """Give a whole mark its tone."""
-    return {"datum": tone, "type": "nominal", "scale": {"domain": list(TONES)}, "legend": None}
-
-
 def tone_of(field: str) -> Spec:
     """Take the tone from a column of the data."""
     return {"field": field, "type": "nominal", "scale": {"domain": list(TONES)}, "legend": None}
@@ -198,7 +193,7 @@ def _frame(span: tuple[datetime, datetime], domain: tuple[float, float], unit: U
     words, every = _ticks(days)
     ends = [moment.astimezone(UTC).isoformat() for moment in span]
     return {
-        "data": {"values": [{"t": fmt.epoch_ms(span[0]), "v": domain[0]}]},
+        "data": {"values": [{"t": fmt.epoch_ms(span[0]), "v": domain[0], "tone": "ink"}]},
         "mark": {"type": "rule", "opacity": 0, "tooltip": None},
         "encoding": {
             "x2": {"value": {"expr": f"width + {room}"}},
@@ -214,7 +209,7 @@ def _frame(span: tuple[datetime, datetime], domain: tuple[float, float], unit: U
                     "minExtent": AXIS_WIDTH, "maxExtent": AXIS_WIDTH, **AXIS_TONE,
                 },
             },
-            "color": tone_at("ink"),
+            "color": tone_of("tone"),
         },
     }  # fmt: skip
 
@@ -252,17 +247,17 @@ def _lines(lines: Sequence[Line]) -> Spec:
 
 def _band(band: Sequence[tuple[int, float, float]]) -> Spec:
     return {
-        "data": {"values": [{"t": at, "v": _short(low), "u": _short(high)} for at, low, high in band]},
+        "data": {"values": [{"t": at, "v": _short(low), "u": _short(high), "tone": "band"} for at, low, high in band]},
         "mark": {"type": "area", "tooltip": None},
-        "encoding": {"x": _t(), "y": measured("v"), "y2": {"field": "u"}, "color": tone_at("band")},
+        "encoding": {"x": _t(), "y": measured("v"), "y2": {"field": "u"}, "color": tone_of("tone")},
     }
 
 
 def _rule_across(value: float) -> Spec:
     return {
-        "data": {"values": [{"v": value}]},
+        "data": {"values": [{"v": value, "tone": "limit"}]},
         "mark": {"type": "rule", "strokeDash": [5, 4], "strokeWidth": 1.2, "tooltip": None},
-        "encoding": {"y": measured("v"), "color": tone_at("limit")},
+        "encoding": {"y": measured("v"), "color": tone_of("tone")},
     }
 
 
@@ -327,7 +322,7 @@ def _labels(
         return high - depth / height * (high - low)
 
     rows = [
-        {"w": words, "v": value(depth), "y": value(moved), "tone": tone}
+        {"w": words, "v": value(depth), "y": value(moved), "tone": tone, "leader": "muted"}
         for (words, depth, tone), moved in zip(wanted, placed, strict=True)
     ]
     layers: list[Spec] = [
@@ -336,7 +331,7 @@ def _labels(
             "mark": {"type": "rule", "strokeWidth": 0.8, "tooltip": None},
             "encoding": {
                 "x": {"value": "width"}, "x2": {"value": {"expr": f"width + {LEADER}"}},
-                "y": measured("v"), "y2": {"field": "y"}, "color": tone_at("muted"),
+                "y": measured("v"), "y2": {"field": "y"}, "color": tone_of("leader"),
             },
         }
     ]  # fmt: skip
@@ -379,7 +374,9 @@ def _hover(lines: Sequence[Line], unit: Unit, currency: str) -> Spec:
     for place, line in enumerate(named):
         for at, value in line.points:
             if value is not None:
-                row = values.setdefault(at, {"t": at, "w": f"{datetime.fromtimestamp(at / 1000, UTC):%a %-d %b %H:%M}"})
+                row = values.setdefault(
+                    at, {"t": at, "tone": "muted", "w": f"{datetime.fromtimestamp(at / 1000, UTC):%a %-d %b %H:%M}"}
+                )
                 row[f"s{place}"] = unit.words(value, currency)
     titles = {"w": "UTC"} | {f"s{place}": line.name for place, line in enumerate(named)}
     return {
@@ -392,7 +389,7 @@ def _hover(lines: Sequence[Line], unit: Unit, currency: str) -> Spec:
         ],
         "mark": {"type": "rule", "strokeWidth": 1},
         "encoding": {
-            "x": _t(), "color": tone_at("muted"), "tooltip": tips_of(titles),
+            "x": _t(), "color": tone_of("tone"), "tooltip": tips_of(titles),
             "opacity": {"condition": {"param": "hover", "empty": False, "value": 0.6}, "value": 0},
         },
     }  # fmt: skip

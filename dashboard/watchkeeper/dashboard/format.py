@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 THIN = "\u2009"
 UNKNOWN = "–"
+MOST_PERCENTS = 999
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~$:&/-])")
 _SCALES = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
@@ -118,12 +119,15 @@ def points(change: float) -> str:
 def relative(new: float | None, old: float | None) -> str | None:
     """Write how much ``new`` is above or below ``old``; nothing where there is no old.
 
-    >>> relative(104, 100), relative(3, 0), relative(50, 100)
-    ('+4\\u2009%', None, '-50\\u2009%')
+    >>> relative(104, 100), relative(3, 0), relative(50, 100), relative(99, 1)
+    ('+4\\u2009%', None, '-50\\u2009%', '+999+\\u2009%')
     """
     if new is None or not old:
         return None
-    change = round((new - old) / abs(old) * 100)
+    percents = (new - old) / abs(old) * 100
+    if abs(percents) > MOST_PERCENTS:
+        return f"{'+' if percents > 0 else '-'}{MOST_PERCENTS}+{THIN}%"
+    change = round(percents)
     return f"0{THIN}%" if not change else f"{change:+d}{THIN}%"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.dashboard import format as fmt
-from watchkeeper.dashboard.charts import AXIS_TONE, TEXT_SIZE, Spec, Tone, layered, measured, tips_of, tone_at, tone_of
+from watchkeeper.dashboard.charts import AXIS_TONE, TEXT_SIZE, Spec, Tone, layered, measured, tips_of, tone_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,13 @@ class Bar:
 def histogram(bars: Sequence[Bar], *, trouble: bool, height: int = 130) -> Spec:
     """Draw a numeric feature: the reference as a grey hill, now as an outline over it."""
     tone: Tone = "trouble" if trouble else "current"
-    tips = [
-        {"l": b.lower, "u": b.upper, "b": b.label, "n": fmt.percent(b.now), "r": fmt.percent(b.reference)} for b in bars
-    ]
+    end = Bar("", 0.0, 0.0, bars[-1].upper, bars[-1].upper)
+    rows = [
+        {
+            "l": b.lower, "u": b.upper, "n": b.now, "r": b.reference, "tone": tone, "was": "reference",
+            "b": b.label, "wn": fmt.percent(b.now), "wr": fmt.percent(b.reference),
+        } for b in (*bars, end)
+    ]  # fmt: skip
     top = max((max(bar.now, bar.reference) for bar in bars), default=0.0) or 1.0
     x: Spec = {
         "field": "l", "type": "quantitative", "title": None,
@@ -34,34 +38,19 @@ def histogram(bars: Sequence[Bar], *, trouble: bool, height: int = 130) -> Spec:
         "axis": {"tickCount": 4, "grid": False, "labelPadding": 4, **AXIS_TONE},
     }  # fmt: skip
     y: Spec = {"field": "r", "type": "quantitative", "axis": None, "scale": {"domain": [0, top * 1.05], "nice": False}}
-    edges = [{"l": b.lower, "r": b.reference, "n": b.now} for b in bars] + [{"l": bars[-1].upper, "r": 0.0, "n": 0.0}]
     hill: Spec = {"type": "area", "interpolate": "step-after", "tooltip": None}
+    now: Spec = {"x": measured("l"), "y": measured("n"), "color": tone_of("tone")}
+    tips = tips_of({"b": "value", "wn": "now", "wr": "reference"})
     layers: list[Spec] = [
+        {"mark": hill, "encoding": {"x": x, "y": y, "color": tone_of("was")}},
+        {"mark": hill | {"opacity": 0.22}, "encoding": now},
+        {"mark": hill | {"type": "line", "strokeWidth": 1.6}, "encoding": now},
         {
-            "data": {"values": edges},
-            "mark": hill,
-            "encoding": {"x": x, "y": y, "color": tone_at("reference")},
-        },
-        {
-            "data": {"values": edges},
-            "mark": hill | {"opacity": 0.22},
-            "encoding": {"x": measured("l"), "y": measured("n"), "color": tone_at(tone)},
-        },
-        {
-            "data": {"values": edges},
-            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.6, "tooltip": None},
-            "encoding": {"x": measured("l"), "y": measured("n"), "color": tone_at(tone)},
-        },
-        {
-            "data": {"values": tips},
             "mark": {"type": "rect", "opacity": 0},
-            "encoding": {
-                "x": measured("l"), "x2": {"field": "u"},
-                "tooltip": tips_of({"b": "value", "n": "now", "r": "reference"}),
-            },
+            "encoding": {"x": measured("l"), "x2": {"field": "u"}, "tooltip": tips},
         },
-    ]  # fmt: skip
-    return layered(layers, height)
+    ]
+    return layered(layers, height) | {"data": {"values": rows}}
 
 
 def categories(bars: Sequence[Bar], *, trouble: bool, height: int = 130) -> Spec:
@@ -75,7 +64,8 @@ def categories(bars: Sequence[Bar], *, trouble: bool, height: int = 130) -> Spec
 
     rows = [
         {
-            "c": b.label, "n": b.now, "r": b.reference, "t": now_tone(b),
+            "c": b.label, "n": b.now, "r": b.reference, "m": max(b.now, b.reference),
+            "tone": now_tone(b), "was": "reference", "words": "muted",
             "w": fmt.percent(b.now) if b.now or b.reference < 0.01 else "gone",
             "f": fmt.percent(b.reference) if not b.unseen else "never seen",
         } for b in bars
@@ -87,22 +77,20 @@ def categories(bars: Sequence[Bar], *, trouble: bool, height: int = 130) -> Spec
     }  # fmt: skip
     x: Spec = {"field": "r", "type": "quantitative", "axis": None, "scale": {"domain": [0, top * 1.22], "nice": False}}
     about = tips_of({"c": "value", "w": "now", "f": "reference"})
-    color = tone_of("t")
     by_name: Spec = {"field": "c", "type": "nominal", "sort": order}
     layers: list[Spec] = [
         {
             "mark": {"type": "bar", "height": thick, "cornerRadiusEnd": 2},
-            "encoding": {"y": y, "x": x, "color": tone_at("reference"), "tooltip": about},
+            "encoding": {"y": y, "x": x, "color": tone_of("was"), "tooltip": about},
         },
         {
             "mark": {"type": "bar", "height": thick * 0.45, "cornerRadiusEnd": 2},
-            "encoding": {"y": by_name, "x": measured("n"), "color": color, "tooltip": about},
+            "encoding": {"y": by_name, "x": measured("n"), "color": tone_of("tone"), "tooltip": about},
         },
         {
-            "transform": [{"calculate": "max(datum.n, datum.r)", "as": "m"}],
             "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": TEXT_SIZE, "tooltip": None},
             "encoding": {
-                "y": by_name, "x": measured("m"), "text": {"field": "w"}, "color": tone_at("muted"),
+                "y": by_name, "x": measured("m"), "text": {"field": "w"}, "color": tone_of("words"),
             },
         },
     ]  # fmt: skip

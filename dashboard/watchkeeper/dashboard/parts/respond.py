@@ -48,7 +48,7 @@ def acknowledge(incident: rows.Incident, *, small: bool = False) -> None:
     with problem.told():
         cached.client().acknowledge(incident.id, _name())
         cached.forget()
-        st.rerun(scope="fragment")
+        st.rerun()
 
 
 def next_steps(story: rows.IncidentStory) -> str:
@@ -75,7 +75,7 @@ def _say(story: rows.IncidentStory, word: str) -> None:
         cached.client().feedback(story.id, word, st.session_state.get(REASON) or None, _name())
         cached.forget()
         st.toast(f"Noted: {WORDS[word][0].lower()}.", icon=":material/check:")
-        st.rerun(scope="fragment")
+        st.rerun()
 
 
 def _name() -> str | None:

@@ -1,0 +1,238 @@
+"""Each page, run by Streamlit against a server that answers, has nothing, refuses, or is away."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from dashboard.conftest import Serve
+from streamlit.proto.Metric_pb2 import Metric
+from streamlit.testing.v1 import AppTest
+
+from watchkeeper.dashboard import cached
+from watchkeeper.dashboard.launch import ENTRY
+
+Open = Callable[..., AppTest]
+PAGES = ("fleet", "model", "incident")
+
+
+def _run(page: str) -> None:
+    import importlib  # noqa: PLC0415  # this function is the script that Streamlit runs
+
+    importlib.import_module(f"watchkeeper.dashboard.views.{page}").page()
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Run one page with what its URL says; nothing is kept from other tests."""
+    cached.forget()
+
+    def run(url: str, page: str, **params: str) -> AppTest:
+        monkeypatch.setenv("WATCHKEEPER_URL", url)
+        app = AppTest.from_function(_run, args=(page,), default_timeout=60)
+        for name, value in params.items():
+            app.query_params[name] = value
+        return app.run()
+
+    yield run
+    cached.forget()
+
+
+def texts(app: AppTest) -> str:
+    kinds = (app.title, app.markdown, app.caption, app.error, app.info, app.subheader, app.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def specs(app: AppTest) -> int:
+    return len(app.get("vega_lite_chart"))
+
+
+def test_the_entry_script_shows_fleet_health_with_all_pages(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_URL", serve().url)
+    cached.forget()
+    app = AppTest.from_file(str(ENTRY), default_timeout=60).run()
+    assert not app.exception
+    assert app.title[0].value == "Fleet health"
+
+
+def test_fleet_health_in_trouble(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "fleet")
+    assert not app.exception
+    words = texts(app)
+    assert "#### carrier of **flight\\-delay**" in words
+    assert "6 services · last 7 days · data complete to 08:59 UTC (99.98\u2009% of what was sent)" in words
+    assert "**Not known:**" in words
+    assert "What is real in this demo" in words
+    assert [metric.label for metric in app.metric] == [
+        "Requests, 7 days", "p95 vs objective, worst", "Error budget left, worst", "Cost per 1k requests",
+    ]  # fmt: skip
+    assert app.metric[2].delta.startswith("-"), "a fall must begin with an ASCII minus"
+    orange, gray = Metric.MetricColor.ORANGE, Metric.MetricColor.GRAY
+    assert [metric.proto.color for metric in app.metric] == [gray, orange, orange, gray]
+    table = app.dataframe[0].value
+    assert list(table["service"])[:2] == ["flight-delay", "support-assistant"]
+    assert table["error"].iloc[0] == "20\u2009% · 46\u2009% known"
+    assert specs(app) == 2
+
+
+def test_fleet_health_when_all_is_well(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve("healthy").url, "fleet")
+    assert not app.exception
+    assert "nothing unusual in the last 7 days" in texts(app)
+    assert not app.error
+    assert {metric.proto.color for metric in app.metric} == {Metric.MetricColor.GRAY}, "colour means trouble only"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_server_shows_how_to_get_started(serve: Serve, open_page: Open, page: str) -> None:
+    app = open_page(serve("empty").url, page)
+    assert not app.exception
+    words = texts(app)
+    assert app.title[0].value == "Get started"
+    for way in ("watchkeeper demo", "watchkeeper import FILE", "wk.log_prediction(", "curl "):
+        assert way in words
+
+
+def test_the_first_event_turns_get_started_into_the_dashboard(serve: Serve, open_page: Open) -> None:
+    stub = serve("empty")
+    app = open_page(stub.url, "fleet")
+    assert app.title[0].value == "Get started"
+    stub.world.scenario = "healthy"
+    app.run()
+    assert app.title[0].value == "Fleet health"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_server_is_one_sentence(open_page: Open, page: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        app = open_page(f"http://127.0.0.1:{taken.getsockname()[1]}", page)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "start it with `watchkeeper serve`" in app.error[0].value
+    assert app.error[0].value.endswith("This page tries again by itself.")
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("code", "says"), [(401, "WATCHKEEPER\\_API\\_KEY"), (422, "HTTP 422"), (500, "HTTP 500")])
+def test_a_refusal_is_one_sentence(serve: Serve, open_page: Open, page: str, code: int, says: str) -> None:
+    app = open_page(serve(refuse=code).url, page)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert says in app.error[0].value
+
+
+def test_a_model_with_all_its_numbers(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "model", model="flight-delay/delay-gbm")
+    assert not app.exception
+    words = texts(app)
+    assert app.title[0].value == "flight-delay · delay-gbm"
+    assert [metric.value for metric in app.metric][-1] == "–", "no price is declared: the cost is not known"
+    for title in ("Rate", "Errors", "Duration", "Error budget left", "Quality", "Cost per 1k requests"):
+        assert f"**{title}**" in words
+    assert "never seen before\\: JBU \\(958\\), JBUX \\(12\\)" in words
+    assert specs(app) == 5 + 8
+    assert app.button[0].label == "**carrier**", "what is in trouble comes first"
+
+
+@pytest.mark.parametrize("window", ["28d", "90d", "all"])
+def test_the_window_in_the_address_is_shown(serve: Serve, open_page: Open, window: str) -> None:
+    app = open_page(serve().url, "model", model="support-assistant", window=window)
+    assert not app.exception
+    first = {"28d": "24 Oct", "90d": "22 Sep", "all": "22 Sep"}[window]
+    assert f"{first} to 21 Nov 2026" in texts(app)
+
+
+def test_choosing_another_model_changes_the_address(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "model")
+    app.selectbox[0].select(("fraud-score", "gbm-2026-09")).run()
+    assert not app.exception
+    assert app.query_params["model"] in ("fraud-score/gbm-2026-09", ["fraud-score/gbm-2026-09"])
+    assert app.title[0].value == "fraud-score · gbm-2026-09"
+
+
+def test_one_feature_in_full_by_its_address(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "model", model="flight-delay", feature="carrier")
+    assert not app.exception
+    assert "**Drift of carrier**" in texts(app)
+    app = open_page(serve().url, "model", model="flight-delay", feature="no-such-input")
+    assert not app.exception
+
+
+def test_the_evidence_of_an_incident(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident", id="inc-7f3a")
+    assert not app.exception
+    words = texts(app)
+    assert app.title[0].value.startswith("carrier of **flight\\-delay**")
+    for said in (
+        "Grade B, beta\\-binomial over days\\: by chance practically never", "**about \\$1", "**ops\\-planning**",
+        "[Runbook](<https://wiki.example/runbooks/flight-delay>)", "Fall back on", "**carrier** → **error**",
+        "Candidates for a cause, not proof.", "before the onset", "HTTP 404 from the webhook", '"vanished": "B6"',
+        "What is real in this demo",
+    ):  # fmt: skip
+        assert said in words, said
+    assert specs(app) == 2
+
+
+def test_a_prediction_behind_an_incident(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident", id="inc-7f3a", prediction="fl-2026-11-18-B6-1103")
+    assert not app.exception
+    assert "JBU" in app.table[1].value.to_string()
+    app.text_input[-1].set_value("no-such-id").run()
+    assert not app.exception
+    assert "there is no prediction no\\-such\\-id".capitalize() in texts(app)
+
+
+def test_acknowledging_and_feedback_reach_the_server(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    app = open_page(stub.url, "incident", id="inc-7f3a")
+    app.text_input(key="respond_name").set_value("kim")
+    app.text_input(key="respond_reason").set_value("renamed upstream")
+    app.button(key="acknowledge-inc-7f3a").click().run()
+    assert not app.exception
+    assert stub.world.acknowledged == {"inc-7f3a": "kim"}
+    app.button(key="say-acted_on").click().run()
+    assert not app.exception
+    assert stub.world.feedback == [{"id": "inc-7f3a", "word": "acted_on", "reason": "renamed upstream", "by": "kim"}]
+    assert "Acted on, says kim 09\\:00\\: renamed upstream" in texts(app)
+
+
+def test_an_unknown_incident_is_one_sentence(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident", id="nope")
+    assert not app.exception
+    assert [info.value for info in app.info] == ["There is no incident nope."]
+
+
+def test_the_inbox_lists_the_worst_first_and_opens_one(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident")
+    assert not app.exception
+    assert app.title[0].value == "Incidents"
+    assert "8 of 10 judged alerts were acted on" in texts(app)
+    rows = [
+        element.value for element in app.markdown if "flight\\-delay" in element.value or "support" in element.value
+    ]
+    assert "flight\\-delay" in rows[0]
+    app.button(key="open-inc-7f3a").click().run()
+    assert not app.exception
+    assert app.title[0].value.startswith("carrier of")
+
+
+@pytest.mark.parametrize(("state", "many"), [("open", 2), ("resolved", 3), ("all", 5)])
+def test_the_inbox_shows_the_asked_state(serve: Serve, open_page: Open, state: str, many: int) -> None:
+    app = open_page(serve().url, "incident", state=state)
+    assert not app.exception
+    assert sum(button.key.startswith("open-") for button in app.button if button.key) == many
+
+
+def test_foreign_words_are_shown_as_they_are(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    made = stub.world._flights
+
+    def rude() -> dict[str, object]:
+        return made() | {"title": "![x](http://evil.example/x.png) :red[now] $\\int$"}
+
+    stub.world._flights = rude  # type: ignore[method-assign]
+    app = open_page(stub.url, "incident")
+    assert not app.exception
+    assert not any("![x](" in element.value or "](http://evil" in element.value for element in app.markdown)
