@@ -44,6 +44,9 @@ bench: $(STAMP)  ## the long figures; results land in benchmarks/results
 requirements:    ## compile the pinned requirements anew (needs uv)
 	@uv pip compile requirements/build.in --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header -q -o requirements/build.txt
 	@uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header -q -o requirements/all.txt
+	@grep '^#' deploy/requirements.txt > deploy/requirements.head
+	@uv pip compile pyproject.toml --extra dashboard --extra postgres --constraint requirements/all.txt --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate -q -o deploy/requirements.txt
+	@cat deploy/requirements.txt >> deploy/requirements.head && mv deploy/requirements.head deploy/requirements.txt
 
 clean:           ## remove what make made
 	@rm -rf .venv .venv-* out

@@ -6,6 +6,9 @@ import getpass
 from pathlib import Path
 
 from watchkeeper.alerts.routing import check_receivers
+from watchkeeper.analyzers.evaluation import check_monitors
+from watchkeeper.analyzers.registry import discover
+from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import wall
@@ -36,7 +39,7 @@ def make_data_folder(settings: Settings) -> None:
 
 def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:
     """Apply a folder to open control data, as the user who runs this."""
-    report = apply(folder, control, wall(), _actor(), [check_receivers])
+    report = apply(folder, control, wall(), _actor(), [check_receivers, _check_monitors])
     return {
         "added": list(report.added),
         "changed": list(report.changed),
@@ -44,6 +47,17 @@ def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:
         "removed": list(report.removed),
         "warning": list(report.warnings),
     }
+
+
+def _check_monitors(declared: Declarations) -> list[str]:
+    """Say which monitors name an analyzer or a parameter that there is not."""
+    problems: list[str] = []
+    for monitor in declared.monitors:
+        try:
+            check_monitors([monitor], discover())
+        except SettingsError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _actor() -> str:

@@ -50,6 +50,12 @@ class ServerCollector:
         yield GaugeMetricFamily(
             "watchkeeper_outcomes_pending", "Outcomes without a prediction", value=status.pending_outcomes
         )
+        if status.evaluated_to is not None:
+            yield GaugeMetricFamily(
+                "watchkeeper_evaluation_last_success_timestamp_seconds",
+                "Time up to which every analyzer has looked",
+                value=status.evaluated_to.timestamp(),
+            )
         last = GaugeMetricFamily(
             "watchkeeper_telemetry_last_event_timestamp_seconds", "Newest event of a service", labels=["service"]
         )

@@ -90,6 +90,7 @@ class Rooms:
         )
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
         self._sender = SenderLoop(Sender(stores.control), wall)
+        stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
         self._ending = threading.Event()
         self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))

@@ -130,6 +130,15 @@ class Inbox:
         self._thread = threading.Thread(target=self._write, name="inbox", daemon=True)
         self._thread.start()
 
+    def number_after(self, watermark: int) -> None:
+        """Never give a number again that the facts count as loaded, even if inbox.db was lost or is an older copy."""
+        with contextlib.closing(self._connect()) as connection, connection:
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batches'").fetchone()
+            if row is None:
+                connection.execute("INSERT INTO sqlite_sequence VALUES ('batches', ?)", (watermark,))
+            elif row[0] < watermark:
+                connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'batches'", (watermark,))
+
     def append(self, incoming: Incoming) -> Future[Ack]:
         """Queue one request; refuse it at once where the queue or the backlog is full."""
         max_bytes, max_requests, max_backlog = self._limits

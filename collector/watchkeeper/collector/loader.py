@@ -55,6 +55,11 @@ class InboxLoader:
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     @property
+    def watermark(self) -> int:
+        """The inbox position up to which everything is in the facts."""
+        return self._watermark
+
+    @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchkeeper.collector.decoders.prometheus_text import Sample
-from watchkeeper.collector.times import problem
+from watchkeeper.collector.times import NEWEST, OLDEST
 from watchkeeper.schemas.events import GpuSample
 
 BLANK = 2.0**31 - 20
@@ -77,7 +77,7 @@ def gpu_samples(samples: Sequence[Sample], now: datetime) -> list[GpuSample]:
         if metric is None:
             continue
         at = None if sample.time_ms is None else sample.time_ms / 1000
-        times[key] = now.timestamp() if at is None or problem(at) else at
+        times[key] = at if at is not None and OLDEST <= at <= NEWEST else now.timestamp()
         if _meant(metric, sample.value):
             readings.setdefault(key, {})[metric.field] = sample.value * metric.scale
     return [_sample(key, labels[key], times[key], values) for key, values in readings.items()]
