@@ -36,7 +36,7 @@ def _client(url: str, key: str | None) -> Client:
     return Client(url, key)
 
 
-@st.cache_data(ttl=TTL, max_entries=100, show_spinner=False)
+@st.cache_data(ttl=TTL, max_entries=40, show_spinner=False)
 def _kept(
     url: str, name: str, args: tuple[object, ...], kwargs: dict[str, object], _ask: Callable[..., object]
 ) -> object:

@@ -14,6 +14,7 @@ from watchkeeper.dashboard.series import DRIFT_NOTICE, Key, latest
 Tone = Literal["orange", "gray"]
 STATES = ("Act now", "Degrading", "Watching", "Silent", "Healthy", "Quiet")
 """Every state of a model, the worst first."""
+TROUBLE = frozenset({"Act now", "Degrading", "Over budget"})
 
 STATES_HELP = (
     "Act now: an open page. Degrading: an open ticket. Watching: seen once, not yet told. "
@@ -27,10 +28,23 @@ class Verdict:
     """The state of the whole in a word and a sentence (Markdown), more facts, and the incident it speaks of."""
 
     word: str
-    tone: Tone
     sentence: str
     facts: str = ""
     incident: rows.Incident | None = None
+
+    @property
+    def tone(self) -> Tone:
+        """Orange for trouble, grey for all else."""
+        return tone_of(self.word)
+
+
+def tone_of(word: str) -> Tone:
+    """Give the colour of a state: orange for trouble, grey for all else.
+
+    >>> tone_of("Degrading"), tone_of("Watching")
+    ('orange', 'gray')
+    """
+    return "orange" if word in TROUBLE else "gray"
 
 
 def said(incident: rows.Incident) -> str:
@@ -53,13 +67,13 @@ def fleet(head: asked.Head, numbers: asked.Fleet | None) -> Verdict:
     facts = _drift_words(moved) if moved else ""
     if spent:
         words = ", ".join(fmt.literal(name) for name in spent)
-        return Verdict("Over budget", "orange", f"The error budget of **{words}** is used up; no incident is open.")
+        return Verdict("Over budget", f"The error budget of **{words}** is used up; no incident is open.")
     if not promised:
-        return Verdict("Quiet", "gray", f"{many}: {calm} No objective is declared, so nobody said what good is.", facts)
+        return Verdict("Quiet", f"{many}: {calm} No objective is declared, so nobody said what good is.", facts)
     if len(promised) == len(services):
         every = "The one service keeps its" if len(services) == 1 else f"All {many} keep their"
-        return Verdict("Healthy", "gray", f"{every} objectives; {calm}", facts)
-    return Verdict("Healthy", "gray", f"{len(promised)} of {many} have objectives and keep them; {calm}", facts)
+        return Verdict("Healthy", f"{every} objectives; {calm}", facts)
+    return Verdict("Healthy", f"{len(promised)} of {many} have objectives and keep them; {calm}", facts)
 
 
 def _calm(head: asked.Head, moved: bool) -> str:
@@ -84,7 +98,7 @@ def of_incident(incident: rows.Incident, now: datetime, more: int = 0) -> Verdic
     """Say what one open incident is about; ``more`` others are open beside it."""
     facts = _facts(incident, now) + ([f"{fmt.plural(more, 'more incident')} open"] if more else [])
     words = about(incident.service, fmt.ended(said(incident)))
-    return Verdict(state_of([incident]), "orange", words, " · ".join(facts), incident)
+    return Verdict(state_of([incident]), words, " · ".join(facts), incident)
 
 
 def _facts(incident: rows.Incident, now: datetime) -> list[str]:

@@ -74,8 +74,7 @@ def choice_of(names: Mapping[str, str]) -> Callable[[str], str]:
 
 def state(word: str) -> None:
     """Show a state as a badge: an icon and a word; orange only for trouble."""
-    trouble = word in {"Act now", "Degrading", "Over budget"}
-    st.badge(word, icon=ICONS.get(word), color="orange" if trouble else "gray")
+    st.badge(word, icon=ICONS.get(word), color=verdict.tone_of(word))
 
 
 def sentence(said: verdict.Verdict) -> None:

@@ -164,7 +164,6 @@ def _table(head: asked.Head, models: Sequence[ModelRow]) -> None:
     """Show every model, the worst first; the last column opens it."""
     symbol = fmt.symbol(verdict.currency(head.declared))
     column = st.column_config
-    trouble = {"Act now", "Degrading"}
     st.dataframe(  # pyright: ignore[reportUnknownMemberType]  # its data may be numpy's
         [_cells(model) for model in models],
         hide_index=True,
@@ -174,7 +173,7 @@ def _table(head: asked.Head, models: Sequence[ModelRow]) -> None:
         column_config={
             "state": column.MultiselectColumn(
                 "State", options=list(verdict.STATES), help=verdict.STATES_HELP, width=96,
-                color=["orange" if word in trouble else "gray" for word in verdict.STATES],
+                color=[verdict.tone_of(word) for word in verdict.STATES],
             ),
             "service": column.TextColumn("Service", width=140),
             "model": column.TextColumn("Model", width=110),
