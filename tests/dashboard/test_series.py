@@ -82,6 +82,8 @@ def test_new_values_without_names_still_show() -> None:
         rows.Bin(feature="c", kind="category", bin=series.UNSEEN, label="never seen before", n=5, reference_n=0),
     ]
     assert series.bars(bins)[0][0].label == "new values"
+    named = series.bars(bins, [rows.Unseen(feature="c", value="JBU")])[0]
+    assert [(bar.label, bar.now) for bar in named] == [("JBU … (new)", 0.5), ("a", 0.5)]
 
 
 def test_an_empty_histogram_has_no_bars() -> None:

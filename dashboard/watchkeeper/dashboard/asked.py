@@ -176,12 +176,29 @@ def evidence(client: Client, identity: str, now: datetime) -> Evidence:
     changes = ask(rows.Change, "changes", {"model": None})
     if finding is None:
         return Evidence(story, span, onset, (), (), changes.result())
-    readings = ask(rows.Reading, "readings", {"metric": finding.metric, "subject": finding.subject})
+    metric, subject = course_of(finding)
+    readings = ask(rows.Reading, "readings", {"metric": metric, "subject": subject})
     if finding.window is None or story.model is None:
         return Evidence(story, span, onset, readings.result(), (), changes.result())
     of_window = {"start": finding.window.start, "end": finding.window.end, "feature": finding.subject}
     bins = ask(rows.Bin, "histogram", of_window)
     return Evidence(story, span, onset, readings.result(), bins.result(), changes.result())
+
+
+def course_of(finding: rows.Finding) -> tuple[str, str]:
+    """Give metric and subject of the readings behind a finding: those of a burn rate are by objective and window.
+
+    >>> day = rows.Span(start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 1, 4, tzinfo=UTC))
+    >>> course_of(rows.Finding(metric="burn_rate fast", subjects=("latency",), window=day))
+    ('burn_rate', 'fast 3d')
+    >>> course_of(rows.Finding(metric="psi", subjects=("carrier",)))
+    ('psi', 'carrier')
+    """
+    metric, _, objective = finding.metric.partition(" ")
+    if not objective or finding.window is None:
+        return finding.metric, finding.subject
+    hours = round((finding.window.end - finding.window.start) / timedelta(hours=1))
+    return metric, f"{objective} {hours // 24}d" if hours % 24 == 0 else f"{objective} {hours}h"
 
 
 def step_of(span: Span) -> timedelta:

@@ -241,10 +241,12 @@ def _totals(bins: Sequence[rows.Bin]) -> tuple[float, float]:
 def _named(bins: Sequence[rows.Bin], unseen: Sequence[rows.Unseen]) -> list[Bar]:
     """Name the largest values; what was never seen comes first, the small ones together last."""
     now, reference = _totals(bins)
-    new = [Bar(f"{one.value} (new)", (one.n or 0) / now, 0.0, unseen=True) for one in unseen[:2]]
-    rest_new = sum(one.n or 0 for one in bins if one.bin == UNSEEN) / now - sum(bar.now for bar in new)
-    if rest_new > 0.0005:
-        new.append(Bar("new values" if not new else "other new", rest_new, 0.0, unseen=True))
+    new = [Bar(f"{one.value} (new)", one.n / now, 0.0, unseen=True) for one in unseen[:2] if one.n]
+    rest = sum(one.n or 0 for one in bins if one.bin == UNSEEN) / now - sum(bar.now for bar in new)
+    if rest > 0.0005:
+        uncounted = [one.value for one in unseen if one.n is None]
+        label = "other new" if new else f"{uncounted[0]} … (new)" if uncounted else "new values"
+        new.append(Bar(label, rest, 0.0, unseen=True))
     known = [
         Bar(one.label or "?", (one.n or 0) / now, (one.reference_n or 0) / reference)
         for one in bins

@@ -36,7 +36,8 @@ def show(
         st.caption("This model has no reference yet: it is kept after the first days of traffic.")
         return
     if worst is not None and not found.unseen:
-        found = replace(found, unseen=tuple(new for finding in worst.findings for new in new_values(finding)))
+        named = [new for finding in worst.findings for new in new_values(finding)]
+        found = replace(found, unseen=tuple(rows.Unseen(feature=new.feature, value=new.value) for new in named))
     drift: dict[str, list[rows.Reading]] = defaultdict(list)
     for reading in sorted(found.drift, key=lambda one: one.window_end):
         drift[reading.subject].append(reading)
@@ -110,7 +111,7 @@ def _beside(name: str, found: asked.Model) -> str:
     words: list[str] = []
     new = [one for one in found.unseen if one.feature == name]
     if new:
-        listed = ", ".join(f"{one.value} ({fmt.number(one.n)})" for one in new[:5])
+        listed = ", ".join(f"{one.value} ({fmt.number(one.n)})" if one.n else one.value for one in new[:5])
         words.append(f"never seen before: {listed}{' …' if len(new) > 5 else ''}")
     stats = next((one for one in found.features if one.feature == name), None)
     if stats is not None and stats.rows:
@@ -120,7 +121,7 @@ def _beside(name: str, found: asked.Model) -> str:
         ):  # fmt: skip
             if many and many / stats.rows >= 0.001:
                 words.append(f"{fmt.percent(many / stats.rows)} {what}")
-        if stats.unseen and not new:
+        if stats.unseen and not any(one.n for one in new):
             words.append(f"{fmt.percent(stats.unseen / stats.rows)} never seen before")
     return fmt.literal("; ".join(words))
 

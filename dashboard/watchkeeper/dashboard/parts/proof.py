@@ -60,8 +60,9 @@ def charts_of(found: asked.Evidence) -> None:
 
 def _course(found: asked.Evidence, finding: rows.Finding) -> None:
     """Draw the finding's reading with its interval, the reference as a line, and the onset."""
-    name = METRICS.get(finding.metric, finding.metric.replace("_", " "))
-    title, question = f"{name}: {fmt.literal(finding.subject)}", "When did it leave what is usual?"
+    metric, subject = asked.course_of(finding)
+    name = METRICS.get(metric, metric.replace("_", " "))
+    title, question = f"{name}: {fmt.literal(subject)}", "When did it leave what is usual?"
     course = sorted((one for one in found.readings if one.value is not None), key=lambda one: one.window_end)
     if not course:
         cards.nothing(title, question, "Its course is not stored; the finding itself is below.")
