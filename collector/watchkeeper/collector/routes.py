@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 
 from watchkeeper.collector import body
 from watchkeeper.collector.decoders.events import Decoded, Encoding, EventDecoder
@@ -27,6 +28,8 @@ from watchkeeper.schemas.settings import Ingest
 MAX_ERRORS_SHOWN = 100
 MAX_KEY = 200
 RETRY_AFTER_SECONDS = 2
+CLIENT_GONE = 499
+"""The sender hung up before the whole request was here: nobody reads the answer, only the access log."""
 _COUNT = re.compile("[0-9]{1,18}")
 _ENCODINGS: dict[str, Encoding] = {
     "": "ndjson",
@@ -91,6 +94,8 @@ class IngestRoutes:
                 return await self._take(kind, decoder, request)
             except WatchkeeperError as error:
                 return refusal(error)
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_GONE)
 
         return ingest
 

@@ -14,6 +14,7 @@ _LINE = re.compile(
     r'^([a-zA-Z_:][\w:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]+(\S+)(?:[ \t]+(-?\d{1,18}))?[ \t]*$'
 )
 _LABEL = re.compile(r'([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')
+_LABELS = re.compile(r'[ \t]*(?:[a-zA-Z_]\w*[ \t]*=[ \t]*"(?:[^"\\]|\\.)*"[ \t]*(?:,[ \t]*|$))*')
 _ESCAPE = re.compile(r"\\(.)")
 
 
@@ -43,7 +44,7 @@ def parse(text: str) -> Scrape:
     """
     samples: list[Sample] = []
     unreadable = 0
-    cache: dict[str, dict[str, str]] = {}
+    cache: dict[str, dict[str, str] | None] = {}
     for line in text.splitlines():
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -53,16 +54,28 @@ def parse(text: str) -> Scrape:
             unreadable += 1
             continue
         name, labels, value, time_ms = found.groups()
-        try:
-            number = float(value)
-        except ValueError:
-            unreadable += 1
-            continue
         key = labels or ""
         if key not in cache:
-            cache[key] = {label: _unescape(content) for label, content in _LABEL.findall(key)}
-        samples.append(Sample(name, cache[key], number, int(time_ms) if time_ms else None))
+            cache[key] = _labels(key)
+        known, number = cache[key], _number(value)
+        if known is None or number is None:
+            unreadable += 1
+            continue
+        samples.append(Sample(name, known, number, int(time_ms) if time_ms else None))
     return Scrape(samples, unreadable)
+
+
+def _labels(text: str) -> dict[str, str] | None:
+    if _LABELS.fullmatch(text) is None:
+        return None
+    return {label: _unescape(content) for label, content in _LABEL.findall(text)}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _unescape(text: str) -> str:
