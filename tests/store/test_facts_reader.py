@@ -57,6 +57,22 @@ def test_a_short_window_of_long_ago_is_read_by_the_hour() -> None:
     assert requests(made, 2 * HOUR + MINUTE, 2 * HOUR + 31 * MINUTE) == 0, "no hour begins in it"
 
 
+def test_a_clock_that_runs_ahead_takes_nobody_the_minutes() -> None:
+    """One event of next year, and the last five minutes of everybody else must still be seen."""
+    made = Made(now=START + 2 * DAY)
+    made.load(*(event(ts=START + 2 * DAY - n * MINUTE - timedelta(seconds=30)) for n in range(60)))
+    made.load(event(service="ahead", ts=START + 300 * DAY, clock_skew=True))
+    assert requests(made, 2 * DAY - 5 * MINUTE, 2 * DAY) == 5
+
+
+def test_what_came_too_late_for_the_minutes_is_read_by_the_hour() -> None:
+    """Two days before the newest event is not two days before now: a service may have been silent since."""
+    made = Made(now=START + 10 * DAY)
+    made.load(event(ts=START + 10 * DAY - 12 * HOUR))
+    made.load(*(event(ts=START + 10 * DAY - 50 * HOUR - n * MINUTE) for n in range(1, 61)))
+    assert requests(made, 10 * DAY - 52 * HOUR, 10 * DAY - 50 * HOUR) == 60
+
+
 def test_traffic_by_step_and_segment() -> None:
     made = Made()
     made.load(

@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from watchkeeper.store.facts.edge_search import bins_of
+
 MISSING, NAN, INFINITE, UNSEEN, REST = -1, -2, -3, -4, -5
 MAX_EDGES = 100
 MAX_CATEGORIES = 200
@@ -79,7 +81,7 @@ def numeric_edges(values: Floats) -> Floats:
 
 def numeric_bins(epoch: Epoch, values: Floats, missing: NDArray[np.bool_]) -> Ints:
     """Put each value into its bin; null, NaN and infinite into their own."""
-    bins = np.searchsorted(epoch.edges, values, side="right").astype(np.int64)
+    bins = bins_of(epoch.edges, values)
     bins[np.isnan(values)] = NAN
     bins[np.isinf(values)] = INFINITE
     bins[missing] = MISSING

@@ -16,7 +16,6 @@ from watchkeeper.store.clock import stored, utc
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.features import OVERFLOW
 from watchkeeper.store.facts.histograms import INFINITE, MISSING, NAN, REST, UNSEEN
-from watchkeeper.store.facts.rollups import MINUTES_KEPT
 from watchkeeper.store.sql import quoted
 
 FINE = timedelta(hours=6)
@@ -311,8 +310,7 @@ class FactReader:
         fine = window.length <= FINE if step is None else step < timedelta(hours=1)
         if not fine:
             return f"{name}_hour"
-        newest = self.facts.read(f"SELECT max(bucket) AS newest FROM {name}_minute")["newest"].item()
-        kept = newest is not None and stored(window.start) >= newest - MINUTES_KEPT
+        kept = stored(window.start) >= self.facts.read("SELECT since FROM minutes_kept").item()
         return f"{name}_minute" if kept else f"{name}_hour"
 
 

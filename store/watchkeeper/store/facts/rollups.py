@@ -137,6 +137,7 @@ def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl
                SELECT r.*, s.dim, s.value FROM new_segments s JOIN rolled r USING (position)"""
         )
     young = now - MINUTES_KEPT
+    connection.execute("UPDATE minutes_kept SET since = ?", [young])  # what is older may never have been counted
     oldest = frame["ts"].min()
     newest = frame["ts"].max()
     for unit in ("hour", "minute"):

@@ -24,6 +24,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE inbox_watermark (seq BIGINT)",
         "INSERT INTO inbox_watermark VALUES (0)",
+        "CREATE TABLE minutes_kept (since TIMESTAMP)",
+        "INSERT INTO minutes_kept VALUES (TIMESTAMP '1970-01-01')",
         """CREATE TABLE predictions (
             id VARCHAR, ts TIMESTAMP, received_at TIMESTAMP, service VARCHAR, model VARCHAR,
             model_version VARCHAR, system VARCHAR, provider VARCHAR, prompt VARCHAR, prompt_version VARCHAR,
