@@ -2,6 +2,10 @@
 
 Times in and out are aware UTC; frames hold naive UTC. Numbers of outcomes are as known at ``as_of``: nothing that was
 learned later is in them.
+
+A bucket (an hour; a minute in windows of up to six hours of the last two days) belongs to the window in which it begins.
+So a start inside a bucket leaves that bucket out, an end inside one takes it whole: windows that follow each other count
+everything once, but ask for whole hours where a number must be exact, and never evaluate an hour that is not over.
 """
 
 from __future__ import annotations
@@ -186,7 +190,11 @@ class FactReader:
         step: timedelta | None = timedelta(days=1),
         dim: str = "",
     ) -> pl.DataFrame:
-        """Count right and wrong among the outcomes known by ``as_of``, by the time of the prediction."""
+        """Count right and wrong among the outcomes known by ``as_of``, by the time of the prediction.
+
+        Predictions are counted by whole hours, outcomes by their exact time: in a window that begins inside an hour
+        more may be known than was predicted.
+        """
         where, parameters = _scope(window, service, model)
         by = "" if step is None else "bucket, "
         joined = f"JOIN {self._segment_table(service, model, dim)} USING (prediction_id)" if dim else ""
