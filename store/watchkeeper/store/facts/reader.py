@@ -3,9 +3,10 @@
 Times in and out are aware UTC; frames hold naive UTC. Numbers of outcomes are as known at ``as_of``: nothing that was
 learned later is in them.
 
-A bucket (an hour; a minute in windows of up to six hours of the last two days) belongs to the window in which it begins.
-So a start inside a bucket leaves that bucket out, an end inside one takes it whole: windows that follow each other count
-everything once, but ask for whole hours where a number must be exact, and never evaluate an hour that is not over.
+A bucket (an hour; a minute in windows of up to six hours of the last two days) belongs to the window in which it
+begins. So a start inside a bucket leaves that bucket out, an end inside one takes it whole: windows that follow each
+other count everything once, but ask for whole hours where a number must be exact, and do not evaluate an hour that is
+not over.
 """
 
 from __future__ import annotations
