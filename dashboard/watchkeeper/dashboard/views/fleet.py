@@ -18,7 +18,7 @@ from watchkeeper.dashboard.views import start
 REFRESH = 30
 """Seconds between two looks."""
 OPEN, FIRST = "fleet_open", "fleet_first"
-HEAD_START = 0.2
+HEAD_START = 0.45
 """Seconds, on the first visit of a session only."""
 
 
