@@ -21,15 +21,14 @@ def bins_of(edges: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[
     >>> bins_of(np.array([0.0, 1.0]), np.array([-1.0, 0.0, 0.5, 1.0])).tolist()
     [0, 1, 1, 2]
     """
-    width = edges[-1] - edges[0] if edges.size else 0.0
-    if values.size < WORTH_IT or not (0.0 < width < np.inf):
+    if values.size < WORTH_IT or edges.size == 0:
         return np.searchsorted(edges, values, side="right").astype(np.int64)
-    with np.errstate(all="ignore"):
-        cells = (values - edges[0]) * (CELLS / width)
-        np.clip(cells, 0, CELLS - 1, out=cells)
-        np.nan_to_num(cells, copy=False, nan=0.0)
-    starts = edges[0] + np.arange(CELLS) * (width / CELLS)
-    of_cell = np.searchsorted(edges, starts, side="right").astype(np.int64)
+    with np.errstate(all="ignore"):  # what overflows lands in a wrong cell, and is searched for
+        width: np.float64 = edges[-1] - edges[0]
+        cells = np.clip((values - edges[0]) * (CELLS / width), 0, CELLS - 1)
+        starts: NDArray[np.float64] = edges[0] + np.arange(CELLS, dtype=np.float64) * (width / CELLS)
+    cells[np.isnan(cells)] = 0
+    of_cell: NDArray[np.int64] = np.searchsorted(edges, starts, side="right").astype(np.int64)
     guess = of_cell[cells.astype(np.int32)]
     lower = np.concatenate([[-np.inf], edges])
     upper = np.concatenate([edges, [np.inf]])
