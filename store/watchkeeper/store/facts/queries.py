@@ -198,6 +198,11 @@ QUERIES: Mapping[str, NamedQuery] = {
     "quality": NamedQuery("How often was it right, as far as is known?", (*_SCOPE, "step", "dim"), _quality),
     "readings": NamedQuery("What did the analyzers compute?", (*_SCOPE, "metric", "analyzer", "subject"), _readings),
     "histogram": NamedQuery("How do the inputs look against the reference?", (*_SCOPE, "feature"), _histogram),
+    "unseen": NamedQuery(
+        "Which values had the reference never held?",
+        _SCOPE,
+        lambda reader, ask: reader.unseen_values(*ask.one_model(), ask.window),
+    ),
     "features": NamedQuery("How clean are the inputs?", _SCOPE, _features),
     "gpus": NamedQuery("How busy was each GPU?", ("start", "end"), _gpus),
     "changes": NamedQuery(
