@@ -7,9 +7,6 @@ from numpy.typing import NDArray
 
 NUMERIC, CATEGORICAL = 18, 7
 MOVED = {"n3": 0.5, "n9": 0.5, "n14": 0.5}
-REFERENCE_ROWS = 200_000
-"""As many as the store samples when it keeps a reference; the peer is given no more than that either."""
-
 Columns = dict[str, NDArray]
 
 

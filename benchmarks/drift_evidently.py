@@ -14,15 +14,15 @@ from evidently import DataDefinition, Dataset, Report  # noqa: E402
 from evidently.presets import DataDriftPreset  # noqa: E402
 
 imported = time.process_time() - began
-from benchmarks.drift_data import CATEGORICAL, NUMERIC, REFERENCE_ROWS, columns  # noqa: E402
+from benchmarks.drift_data import CATEGORICAL, NUMERIC, columns  # noqa: E402
 
 
-def main(rows: int) -> None:
+def main(rows: int, reference_rows: int) -> None:
     definition = DataDefinition(
         numerical_columns=[f"n{place}" for place in range(NUMERIC)],
         categorical_columns=[f"c{place}" for place in range(CATEGORICAL)],
     )
-    reference = pd.DataFrame(columns(min(rows, REFERENCE_ROWS), 1, moved=False))
+    reference = pd.DataFrame(columns(reference_rows, 1, moved=False))
     current = pd.DataFrame(columns(rows, 2, moved=True))
     cpu, wall = time.process_time(), time.perf_counter()
     snapshot = Report([DataDriftPreset()]).run(
@@ -44,4 +44,4 @@ def main(rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

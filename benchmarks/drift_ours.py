@@ -22,7 +22,7 @@ from watchkeeper.store.facts.histograms import (  # noqa: E402
 )
 
 imported = time.process_time() - began
-from benchmarks.drift_data import REFERENCE_ROWS, columns  # noqa: E402
+from benchmarks.drift_data import columns  # noqa: E402
 
 PSI, DISTANCE = psi.ANALYZER, jensen_shannon.ANALYZER
 
@@ -55,8 +55,8 @@ def binned(epoch: Epoch, series: pl.Series) -> dict[int, int]:
     return dict(zip(counted["bin"].to_list(), counted["n"].to_list(), strict=True))
 
 
-def main(rows: int) -> None:
-    reference = frame(min(rows, REFERENCE_ROWS), 1, moved=False)
+def main(rows: int, reference_rows: int) -> None:
+    reference = frame(reference_rows, 1, moved=False)
     kept = [epoch(number, series) for number, series in enumerate(reference)]
     before = [binned(one, reference[one.feature]) for one in kept]
     current = frame(rows, 2, moved=True)
@@ -80,4 +80,4 @@ def main(rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))
