@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import polars as pl
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.facts.batch import (
@@ -32,7 +32,12 @@ WEEK = Window(START.replace(tzinfo=UTC), (START + 7 * DAY).replace(tzinfo=UTC))
 SERVICE, MODEL = "shop", "ranker"
 
 PROPERTY = settings(
-    max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 """A store is opened for each example, so that few must do; the same ones each time."""
 
@@ -71,13 +76,13 @@ class Made:
     """A store with its loader and reader; ``now`` is what the loader's clock says."""
 
     def __init__(self, path: Path | str = MEMORY, now: datetime = NOW) -> None:
-        self.now = now
+        self._clock = lambda: now.replace(tzinfo=UTC)  # no reference to self: a store must go when its test does
         self.facts = FactStore(path)
         self.loader = self.new_loader()
         self.reader = FactReader(self.facts)
 
     def new_loader(self) -> Loader:
-        return Loader(self.facts, lambda: self.now.replace(tzinfo=UTC))
+        return Loader(self.facts, self._clock)
 
     def load(self, *rows: Mapping[str, object], **parts: object) -> LoadReport:
         batch = Batch(**parts)

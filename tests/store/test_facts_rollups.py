@@ -11,7 +11,7 @@ import pytest
 from ddsketch.mapping import LogarithmicMapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store.facts_made import DAY, HOUR, NOW, PROPERTY, START, Made, event
+from store.facts_made import HOUR, NOW, PROPERTY, START, Made, event
 
 from watchkeeper.store.facts import load, rollups
 from watchkeeper.store.facts.rollups import ACCURACY, GAMMA, MINUTES_KEPT, ZERO_BUCKET, bucket_value
@@ -30,7 +30,12 @@ CHECKS = st.lists(
 MAYBE_TIME = st.none() | st.integers(0, 100).map(lambda n: START + n * timedelta(minutes=1))
 EVENTS = st.fixed_dictionaries(
     {
-        "ts": st.integers(0, 4 * 24 * 60 - 1).map(lambda n: NOW - 3 * DAY + n * timedelta(minutes=1, seconds=0.25)),
+        "ts": st.builds(
+            lambda hours, minutes, micros: NOW - hours * HOUR + timedelta(minutes=minutes, microseconds=micros),
+            st.sampled_from([72, 49, 48, 47, 1, -30]),
+            st.integers(0, 1),
+            st.sampled_from([0, 1, 59_999_999]),
+        ),  # few buckets, so that many events share one
         "service": st.sampled_from("ab"),
         "model": st.sampled_from("mn"),
         "model_version": st.sampled_from([None, "1", "2"]),
