@@ -44,7 +44,7 @@ def fill(server: Server) -> None:
             "latency_ms": 10.0 + number,
             "cost": 0.25,
             "segments": {"plan": ["free", "pro"][number % 2]},
-            "features": {"amount": number, "country": ["DE", "FR"][number % 2]},
+            "features": {"amount": number, "country": "IT" if number > 700 else ["DE", "FR"][number % 2]},
             "status": "error" if number % 100 == 0 else "ok",
         }
         for number in range(800)
