@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -326,6 +327,18 @@ def test_a_sender_who_went_away_stops_nobody(tmp_path: Path) -> None:
     for future in futures[::2]:
         kept(future)
     kept(inbox.append(incoming(prediction())))
+    inbox.close()
+
+
+def test_what_is_being_written_can_no_longer_be_called_off(tmp_path: Path) -> None:
+    inbox = opened(tmp_path)
+    with disk_held(tmp_path):
+        future = inbox.append(incoming(prediction()))
+        patience = time.monotonic() + 30
+        while not future.running() and time.monotonic() < patience:
+            time.sleep(0.001)
+        assert not future.cancel()
+    assert kept(future) == Ack(b"{}", repeated=False)
     inbox.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -40,6 +41,17 @@ def read(value: float | str) -> datetime:
 )
 def test_one_moment_in_many_writings(written: float | str) -> None:
     assert read(written) == MOMENT
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_server_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert read("2026-01-05T08:00:00.123456") == MOMENT
+        assert read(STAMP) == MOMENT
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_time_without_a_zone_is_utc_and_a_day_begins_at_midnight() -> None:

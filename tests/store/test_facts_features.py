@@ -101,6 +101,15 @@ def test_names_that_differ_in_case_alone_are_two_features() -> None:
     assert told["segments"] == {"Tier": "x", "tier": "y"}
 
 
+@pytest.mark.parametrize("names", [("Age", "age"), ("age", "Age"), ("É", "é"), ("ß", "SS"), ("straße", "STRASSE")])
+def test_they_may_come_one_after_the_other(names: tuple[str, str]) -> None:
+    made = Made()
+    for number, name in enumerate(names):
+        made.load(event(id=name, ts=START + number * HOUR, features={name: float(number)}))
+    assert [story(made.facts, name)["features"][name] for name in names] == [0.0, 1.0]
+    assert set(columns(made)) == set(names)
+
+
 def test_names_that_look_like_our_own_disturb_nothing() -> None:
     made = Made()
     features = {"id": 1.0, "ts": 2.0, "x": 3.0, "X": 4.0, "x_2": 5.0, "": 6.0, 'a"b': 7.0, "a\nb": 8.0, "a\0b": 9.0}

@@ -178,6 +178,15 @@ def test_compaction_lets_old_minutes_go_and_keeps_the_hours() -> None:
     assert everything(made)["traffic_hour"] == hours
 
 
+def test_compaction_keeps_ranges_and_adds_sums() -> None:
+    made = Made()
+    for x in (2.0, -3.0, 5.0, None):
+        made.load(event(features={"x": x}))
+    with made.facts.transaction() as connection:
+        rollups.compact(connection, NOW)
+    assert made.rows("SELECT total, missing, min, max, sum, sumsq FROM feature_hour") == [(4, 1, -3.0, 5.0, 4.0, 38.0)]
+
+
 def test_the_loader_compacts_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "COMPACT_EVERY", 4)
     made = Made()
