@@ -19,7 +19,8 @@ event_id = wk.log_prediction(model="fraud", prediction=True, score=0.93, feature
 wk.log_outcome(event_id, False)  # when it is known what was true, from anywhere
 """
 CURL = """\
-curl {url}/v1/predictions -d '{{"id": "a-1", "service": "checkout", "model": "fraud", "prediction": true}}'
+curl {url}/v1/predictions -H 'Content-Type: application/x-ndjson' \\
+  -d '{{"id": "a-1", "service": "checkout", "model": "fraud", "prediction": true}}'
 """
 
 
@@ -57,7 +58,7 @@ def ways() -> None:
         )
         _way(
             "From anything that speaks HTTP",
-            "200 means that the event is on disk. OTLP and CloudEvents work too.",
+            "200 means that the event is on disk.",
             CURL.format(url=url),
         )
     st.caption("Then: declare owners, objectives and prices in `watchkeeper.d/`, and run `watchkeeper apply`.")
