@@ -6,17 +6,18 @@ Exit codes: 0 done; 1 something failed; 2 a setting, option or declared file can
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from watchkeeper.app import __version__
-from watchkeeper.schemas import settings as settings_file
+from watchkeeper.app import __version__, commands, options
+from watchkeeper.app.options import ConfigOption, DataDirOption, JsonOption, UrlOption
 from watchkeeper.schemas.errors import WatchkeeperError
 
 CHECK_FAILED = 7
@@ -31,15 +32,6 @@ cli = typer.Typer(
     add_completion=False,
 )
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", help="TOML file with settings.", envvar="WATCHKEEPER_CONFIG", show_default=False),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-UrlOption = Annotated[
-    str | None, typer.Option(help="Address of the server. Default: from the settings.", show_default=False)
-]
-
 
 @cli.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -52,7 +44,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @cli.command()
 def serve(
     config: ConfigOption = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data.", show_default=False)] = None,
+    data_dir: DataDirOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
 ) -> None:
@@ -60,8 +52,8 @@ def serve(
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # its frames are small here: more threads cost more than they give
     from watchkeeper.app.serving import serve as run  # noqa: PLC0415
 
-    options = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
-    settings, _ = _settings(config, options)
+    given = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
+    settings, _ = options.explained(config, given)
     run(settings)
 
 
@@ -75,7 +67,7 @@ def dashboard(
     """Run the dashboard of a running server."""
     from watchkeeper.dashboard.launch import command  # noqa: PLC0415
 
-    settings, _ = _settings(config)
+    settings = options.settings(config)
     key_file = settings.auth.api_key_file or None
     argv, environment = command(url or settings.base_url, host, port, key_file=key_file)
     typer.echo(f"The dashboard of {url or settings.base_url}: http://{host}:{port}")
@@ -100,16 +92,16 @@ def apply(
         Path | None, typer.Argument(help="Folder of declared files. Default: control.declared_dir.", show_default=False)
     ] = None,
     config: ConfigOption = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data.", show_default=False)] = None,
+    data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Validate a folder of declared files, all of them, and put them in force."""
     from watchkeeper.app.declaring import apply_folder  # noqa: PLC0415
 
-    settings, _ = _settings(config, {"server.data_dir": str(data_dir) if data_dir else None})
+    settings = options.settings(config, data_dir)
     report = apply_folder(settings, folder)
     lines = [f"{word}: {name}" for word, names in report.items() for name in names]
-    _print(report, as_json, lambda: lines or ["nothing is declared in that folder"])
+    options.show(report, as_json, lambda: lines or ["nothing is declared in that folder"])
 
 
 @cli.command("import")
@@ -125,9 +117,9 @@ def import_file(
     from watchkeeper.app.importing import import_rows  # noqa: PLC0415
     from watchkeeper.app.remote import Remote  # noqa: PLC0415
 
-    settings, _ = _settings(config)
+    settings = options.settings(config)
     report = import_rows(file, service, model, Remote(url or settings.base_url, settings.auth.api_key_file))
-    _print(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
+    options.show(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
 
 
 @cli.command()
@@ -149,12 +141,12 @@ def doctor(config: ConfigOption = None, url: UrlOption = None, as_json: JsonOpti
     """Check ports, clock, write access, versions and events; say what to do next."""
     from watchkeeper.app.doctor import examine  # noqa: PLC0415
 
-    settings, _ = _settings(config)
+    settings = options.settings(config)
     checks = examine(settings, url or settings.base_url)
     signs = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
     rows = [{"name": c.name, "state": c.state, "found": c.found, "next": c.next} for c in checks]
     lines = [f"{signs[c.state]}  {c.name}: {c.found}" + (f"\n      next: {c.next}" if c.next else "") for c in checks]
-    _print(rows, as_json, lambda: lines)
+    options.show(rows, as_json, lambda: lines)
     if any(c.state == "fail" for c in checks):
         raise typer.Exit(CHECK_FAILED)
 
@@ -166,25 +158,15 @@ def show_config(
     as_json: JsonOption = False,
 ) -> None:
     """Print every setting with its value."""
-    _, explained = _settings(config)
+    _, explained = options.explained(config)
     rows = [{"name": e.name, "value": e.value, "source": e.source} for e in explained]
     width = max(len(e.name) for e in explained)
     lines = [f"{e.name:<{width}}  {e.value!r}" + (f"  ({e.source})" if explain else "") for e in explained]
-    _print(rows, as_json, lambda: lines)
+    options.show(rows, as_json, lambda: lines)
 
 
-def _settings(
-    config: Path | None, options: Mapping[str, object] | None = None
-) -> tuple[settings_file.Settings, list[settings_file.Explained]]:
-    return settings_file.load(config, os.environ, options)
-
-
-def _print(value: object, as_json: bool, lines: Callable[[], list[str]]) -> None:
-    if as_json:
-        typer.echo(json.dumps(value, indent=1, default=str))
-    else:
-        for line in lines():
-            typer.echo(line)
+for found in pkgutil.iter_modules(commands.__path__):
+    importlib.import_module(f"{commands.__name__}.{found.name}").register(cli)
 
 
 def main() -> NoReturn:

@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 
 from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.store.arrow_stream import ArrowStream
 from watchkeeper.store.facts import tables
 
 MEMORY = ":memory:"
@@ -61,7 +62,7 @@ class FactStore:
     def read(self, sql: str, parameters: object = None) -> pl.DataFrame:
         """Answer one query on its own cursor (results stream, so that no two readers may share one)."""
         with self._connection.cursor() as cursor:
-            return pl.DataFrame(cursor.sql(sql, params=parameters).to_arrow_table())
+            return frame_of(cursor.sql(sql, params=parameters))
 
     def checkpoint(self) -> None:
         """Fold the log into the file: for idle moments, it takes up to a second."""
@@ -82,10 +83,15 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFram
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows")
 
 
+def frame_of(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """Take the rows of a query."""
+    return pl.DataFrame(ArrowStream(relation))
+
+
 @contextmanager
 def registered(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> Generator[None]:
-    """Let SQL see a frame under a name, as Arrow (a polars frame handed over as it is would import pandas)."""
-    connection.register(name, cast("object", frame.to_arrow()))
+    """Let SQL see a frame under a name, as an Arrow stream."""
+    connection.register(name, cast("object", ArrowStream(frame)))
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-from watchkeeper.store.facts.connection import first, registered
+from watchkeeper.store.facts.connection import first, frame_of, registered
 
 _CORRECT = """
     CASE WHEN p.prediction IS NULL THEN
@@ -106,7 +106,7 @@ def _place(connection: duckdb.DuckDBPyConnection) -> None:
 
 def services(connection: duckdb.DuckDBPyConnection, table: str) -> pl.Series:
     """Give the service of each row."""
-    return pl.DataFrame(connection.sql(f"SELECT service FROM {table}").to_arrow_table())["service"]
+    return frame_of(connection.sql(f"SELECT service FROM {table}"))["service"]
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts.connection import FactStore, first, insert
+from watchkeeper.store.facts.connection import FactStore, first, frame_of, insert
 from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, numeric_edges
 from watchkeeper.store.facts.profiles import Profile, add_bins, hours_of
 from watchkeeper.store.facts.reader import features_sql
@@ -138,7 +138,7 @@ def _epoch(
         f"SELECT {quoted(column)} AS x {source} USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (7)",
         params=parameters,
     )
-    values = pl.DataFrame(relation.to_arrow_table())["x"].to_numpy()
+    values = frame_of(relation)["x"].to_numpy()
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return None
@@ -187,7 +187,7 @@ def _rebin(
             f"SELECT ts, {quoted(column)} AS x FROM {table} {where}",
             params={"service": service, "model": model} if where else None,
         )
-        frame = pl.DataFrame(relation.to_arrow_table())
+        frame = frame_of(relation)
         if frame.height:
             add_bins(profile, {epoch.feature: epoch}, hours_of(frame["ts"]), {epoch.feature: frame["x"]})
     profile.write(connection)

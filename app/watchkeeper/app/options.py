@@ -1,0 +1,44 @@
+"""What the commands share: their options, how settings are read, how an answer is printed. Nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchkeeper.schemas import settings as settings_file
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings.", envvar="WATCHKEEPER_CONFIG", show_default=False),
+]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Address of the server. Default: from the settings.", show_default=False)
+]
+
+
+def explained(
+    config: Path | None, options: Mapping[str, object] | None = None
+) -> tuple[settings_file.Settings, list[settings_file.Explained]]:
+    """Read the settings, and where each came from."""
+    return settings_file.load(config, os.environ, options)
+
+
+def settings(config: Path | None, data_dir: Path | None = None) -> settings_file.Settings:
+    """Read the settings; a given data folder goes before the file's."""
+    return explained(config, {"server.data_dir": str(data_dir) if data_dir else None})[0]
+
+
+def show(value: object, as_json: bool, lines: Callable[[], list[str]]) -> None:
+    """Print a value as JSON for machines, or its lines for people."""
+    if as_json:
+        typer.echo(json.dumps(value, indent=1, default=str))
+    else:
+        for line in lines():
+            typer.echo(line)
