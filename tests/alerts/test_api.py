@@ -109,6 +109,7 @@ def test_the_whole_story(client: Client, told: str) -> None:
     story: dict[str, Any] = client.get(f"/v1/incidents/{told}").json()
     assert story["text"].startswith("PAGE delays: 31 % of carrier values")
     assert story["runbook"] == "https://runbooks.example/x"
+    assert story["examples"] == []
     shown = [(one["subject"], one["alerting"], one["active"], one["first"] is None) for one in story["findings"]]
     assert shown == [("carrier", True, True, False), ("origin", True, True, True), ("weather", False, True, True)]
     carrier = story["findings"][0]

@@ -47,8 +47,9 @@ def test_the_whole_text() -> None:
             since=START,
             impact=Impact(1234.5, "EUR", "41 late bookings a day at 30 EUR"),
             maturity=0.73,
+            examples=("fl-1", "fl-2"),
         ),
-        finding("latency", metric="p95", at=day(0.125), effect=1.0),
+        finding("latency", metric="p95", at=day(0.125), effect=1.0, examples=("fl-2", "fl-3", "fl-4")),
     ]
     content = said(*found, declared=Declarations(systems=(OWNED,)), last_change="deploy 2.3 at 09:12 UTC")
     incident = incident_of(*found)
@@ -67,6 +68,7 @@ def test_the_whole_text() -> None:
             "and 34 %), expected 2 %. How sure: 3 120 rows, chi-squared test: by chance less than once in 24 000 times "
             "(corrected p = 4.1e-05), grade B."
         ),
+        "For example predictions fl-1, fl-2, fl-3: the evidence page tells the story of each.",
         "Cost: about 1 234 EUR a day (41 late bookings a day at 30 EUR).",
         "Changed before: deploy 2.3 at 09:12 UTC (a candidate, no proof).",
         "Owner: operations, contact #ops-oncall.",

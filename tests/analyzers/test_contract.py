@@ -105,6 +105,18 @@ def told(analyzer: Analyzer) -> Evaluation:
 
 
 @EVERY
+def test_what_alerts_names_predictions_of_its_window_that_show_it(analyzer: Analyzer) -> None:
+    world = mistyped() if analyzer.name == "data.mismatch" else faulty()
+    for finding in told(analyzer).findings:
+        assert bool(finding.examples) == (finding.severity.alerts and not analyzer.name.startswith("gpu.")) or (
+            finding.metric == "cost_per_request" and finding.examples
+        )
+        for one in finding.examples:
+            ts = world.facts.read("SELECT ts FROM predictions WHERE id = $id AND service = 'flights'", {"id": one})
+            assert finding.window.start <= ts["ts"].item().replace(tzinfo=finding.as_of.tzinfo) < finding.window.end
+
+
+@EVERY
 def test_its_findings_can_be_recomputed_from_their_snapshot(analyzer: Analyzer) -> None:
     evaluation = told(analyzer)
     assert evaluation.findings or evaluation.readings

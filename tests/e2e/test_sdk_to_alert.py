@@ -121,6 +121,9 @@ def test_a_renamed_category_reaches_a_person_once_and_the_answer_is_kept(tmp_pat
         assert incident["id"] in incident["evidence_url"]
 
         path = f"/v1/incidents/{incident['id']}"
+        told = re.findall(r"^For example predictions (.+): the", first["annotations"]["message"], re.MULTILINE)
+        for one in [*told[0].split(", "), *server.get(path)["examples"]]:
+            assert server.get(f"/v1/predictions/{one}")["features"]["country"] == "FRA"
         server.client.post(f"{path}/acknowledge", json={"by": "ada"}).raise_for_status()
         verdict = {"word": "acted_on", "reason": "mapped FRA", "by": "ada"}
         server.client.post(f"{path}/feedback", json=verdict).raise_for_status()

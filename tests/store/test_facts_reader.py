@@ -169,14 +169,6 @@ def test_changes_and_reviews_of_a_window() -> None:
     assert made.reader.reviews("shop", WEEK).rows() == [("approved", 2, 1.0), ("rejected", 1, 4.0)]
 
 
-def test_example_ids_are_the_newest_with_that_value() -> None:
-    made = Made()
-    made.load(*(event(id=f"p{n}", ts=START + n * HOUR, features={"c": "ab"[n % 2], "x": n}) for n in range(8)))
-    assert made.reader.example_ids("shop", "ranker", WEEK) == ["p7", "p6", "p5"]
-    assert made.reader.example_ids("shop", "ranker", WEEK, "c", "a", limit=2) == ["p6", "p4"]
-    assert made.reader.example_ids("shop", "ranker", window(0 * HOUR, 2 * HOUR), "c", "a") == ["p0"]
-
-
 def test_a_model_is_listed_from_its_first_event_on() -> None:
     made = Made()
     made.load(event(ts=START + DAY), event(ts=START + 3 * DAY))

@@ -82,6 +82,7 @@ class FindingOut(BaseModel):
     maturity: float | None
     data_state: DataState
     active: bool
+    examples: list[str]
 
     @classmethod
     def of(cls, finding: Finding) -> FindingOut:
@@ -166,6 +167,7 @@ class IncidentStory(IncidentOut):
     contact: str | None
     runbook: str | None
     fallback: str | None
+    examples: list[str]
     findings: list[MemberOut]
     timeline: list[EventOut]
     deliveries: list[DeliveryOut]

@@ -20,6 +20,7 @@ TITLE_LENGTH = 110
 SERVICE_LENGTH = 40
 SHOWN_FINDINGS = 5
 SHOWN_SUBJECTS = 6
+SHOWN_EXAMPLES = 3
 
 DATA_WORDS = {
     DataState.PARTIAL: "a part of the data is missing",
@@ -45,6 +46,7 @@ class Content:
     runbook: str | None
     fallback: str | None
     evidence_url: str
+    examples: tuple[str, ...]
 
 
 def compose(
@@ -75,12 +77,14 @@ def compose(
     cost = _cost(impact, any(value.service == incident.service for value in declared.values))
     names = list(dict.fromkeys([*subjects(about), *subjects(incident.members)]))  # what is new comes first
     url = evidence_url(incident.id)
+    examples = tuple(dict.fromkeys(one for finding in shown for one in finding.examples))
     lines = [
         title,
         f"Service {one_line(incident.service, 200)}, model {one_line(incident.model, 200)}, incident {incident.id}.",
         _since(transition, incident, findings),
         f"Look first at: {', '.join(one_line(name, 80) for name in names[:SHOWN_SUBJECTS])}.",
         *_findings(members, findings),
+        *_examples(examples),
         f"Cost: {cost}.",
         *([f"Changed before: {one_line(last_change, 300)} (a candidate, no proof)."] if last_change else []),
         *([f"Data: {DATA_WORDS[incident.data_state]}."] if incident.data_state in DATA_WORDS else []),
@@ -100,6 +104,7 @@ def compose(
         runbook=system.runbook if system else None,
         fallback=system.fallback if system else None,
         evidence_url=url,
+        examples=examples,
     )
 
 
@@ -125,6 +130,11 @@ def _findings(members: list[Member], findings: Mapping[str, Finding]) -> list[st
     if len(members) > SHOWN_FINDINGS:
         lines.append(f"- and {len(members) - SHOWN_FINDINGS} more, see the evidence")
     return lines
+
+
+def _examples(ids: tuple[str, ...]) -> list[str]:
+    shown = ", ".join(one_line(one, 80) for one in ids[:SHOWN_EXAMPLES])
+    return [f"For example predictions {shown}: the evidence page tells the story of each."] if shown else []
 
 
 def _cost(impact: Impact | None, value_declared: bool) -> str:

@@ -43,6 +43,7 @@ def whole(tx: Transaction, incident: Incident, links: Links) -> shapes.IncidentS
         contact=content.contact,
         runbook=content.runbook,
         fallback=content.fallback,
+        examples=list(content.examples),
         findings=[_member(member, found) for member in (*alerting, *context)],
         timeline=[_event(event) for event in incidents.timeline(tx, incident.id)],
         deliveries=[_delivery(message) for message in outbox.of_incident(tx, incident.id)],

@@ -12,6 +12,7 @@ from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Finding, Json, Severity, Window
 
 if TYPE_CHECKING:
+    from watchkeeper.store.facts.examples import Showing
     from watchkeeper.store.facts.reader import FactReader, ModelInfo
 
 Param = float | int | str | bool | list[str]
@@ -95,6 +96,10 @@ class Analyzer(Protocol):
         """Judge every service and model in the window, by what was known at ``as_of``."""
         ...
 
+
+class Recomputing(Analyzer, Protocol):
+    """An analyzer with findings: each keeps what it was calculated from."""
+
     def recompute(self, snapshot: Snapshot) -> float:
         """Give a finding's ``observed`` from its evidence snapshot, bit for bit."""
         ...
@@ -176,6 +181,10 @@ class Scope:
         """The kept reference, once it is wholly in the past of this window."""
         reference = self.info.reference
         return reference if reference is not None and reference.end <= self.window.start else None
+
+    def examples(self, showing: Showing, window: Window | None = None) -> tuple[str, ...]:
+        """Give the ids of a few predictions that show it, of the window under evaluation unless another is given."""
+        return self.facts.example_ids(*self.pair, window or self.window, showing)
 
 
 def scopes(

@@ -17,7 +17,7 @@ from watchkeeper.schemas.errors import SettingsError
 GROUP = "watchkeeper.analyzers"
 """The entry-point group of analyzers that other distributions bring; each names a module with an ``ANALYZER``."""
 
-_NEEDED = ("name", "question", "every", "span", "quiet", "params", "evaluate", "recompute")
+_NEEDED = ("name", "question", "every", "span", "quiet", "params", "evaluate")
 
 
 def discover() -> dict[str, Analyzer]:

@@ -141,6 +141,7 @@ class Told:
     summary: str
     severity: Severity = Severity.TICKET
     more: Mapping[str, Json] | None = None
+    examples: tuple[str, ...] = ()
 
 
 class ShareCheck:
@@ -268,6 +269,7 @@ class ShareCheck:
             f"{phrases.percent(worst.now.share)} of the rows {worst.when}: {', '.join(names)}",
             severity,
             {"features": list[Json](names)},
+            next(said.examples for case, said in told if case is worst),
         )
         return self._finding(scope, worst, words, ("features", *names))
 
@@ -296,6 +298,7 @@ class ShareCheck:
             impact=estimate(scope, Window(case.since, scope.window.end)),
             since=case.since,
             data_state=DataState.ABSENT if self.metric == "missing_share" and observed == 1.0 else DataState.OK,
+            examples=words.examples,
         )
 
 

@@ -81,7 +81,8 @@ class Finding:
 
     ``metric`` is what was measured ("unseen_share", "psi", "error_rate", "burn_rate", ...), ``subjects`` the ranked
     names of what it is about, the most likely cause first ("carrier", "segment:UA", "latency", "error", ...).
-    ``active`` False says that the condition no longer holds: it lets an open incident resolve.
+    ``active`` False says that the condition no longer holds: it lets an open incident resolve. ``examples`` are the
+    ids of a few predictions that show it, for a person to look at; the numbers rest on all rows of the window.
     """
 
     analyzer: str
@@ -105,6 +106,7 @@ class Finding:
     maturity: float | None = None
     data_state: DataState = DataState.OK
     active: bool = True
+    examples: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:

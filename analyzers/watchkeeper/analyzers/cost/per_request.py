@@ -16,6 +16,7 @@ from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, 
 from watchkeeper.analyzers.spending import Spend, spending
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Json, Severity, Window
+from watchkeeper.store.facts.examples import Requests
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
@@ -125,6 +126,7 @@ class PerRequest:
             reference=usual.per_request,
             effect=observed - usual.per_request,
             unit=now.currency,
+            examples=scope.examples(Requests("cost")),
         )
 
     def _unknown(self, scope: Scope, name: str, now: Spend) -> Finding:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
+from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, scopes
 from watchkeeper.analyzers.maturity import known, outcome_delay, quality_days
 from watchkeeper.analyzers.spending import Spend, spending
 from watchkeeper.schemas.declared import Declarations
@@ -52,10 +52,6 @@ class PerSuccess:
             if (reading := self._reading(scope)) is not None
         ]
         return Evaluation((), tuple(readings))
-
-    def recompute(self, snapshot: Snapshot) -> float:
-        """Never asked: this analyzer has no findings."""
-        raise NotImplementedError(f"{self.name} has no findings, so there is no snapshot such as {snapshot}")
 
     def _reading(self, scope: Scope) -> Reading | None:
         spend, window, right, maturity = spending(scope, scope.window), scope.window, 1.0, None

@@ -19,6 +19,7 @@ from watchkeeper.analyzers.impact.value import estimate
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Severity, Window
+from watchkeeper.store.facts.examples import WithAnyValue
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
@@ -103,6 +104,7 @@ class Frozen:
             impact=estimate(scope, Window(since, scope.window.end)),
             since=since,
             data_state=DataState.STALE,
+            examples=scope.examples(WithAnyValue(days.feature)),
         )
 
 

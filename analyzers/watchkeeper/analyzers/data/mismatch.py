@@ -9,6 +9,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Scope
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.analyzers.share_check import Case, ShareCheck, Told
+from watchkeeper.store.facts.examples import WithValue
 
 
 class Mismatch(ShareCheck):
@@ -33,7 +34,8 @@ class Mismatch(ShareCheck):
         came, usual = ("text", "a number") if numeric else ("something else", "text")
         return Told(
             f"{case.days.feature} of {scope.service} is {came} instead of {usual} in "
-            f"{phrases.percent(case.now.share)} of the rows {case.when}."
+            f"{phrases.percent(case.now.share)} of the rows {case.when}.",
+            examples=scope.examples(WithValue(case.days.feature, None)),
         )
 
 

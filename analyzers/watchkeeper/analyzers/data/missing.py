@@ -10,6 +10,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Scope
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.analyzers.share_check import Case, Limits, ShareCheck, Told
+from watchkeeper.store.facts.examples import WithValue
 
 
 class Missing(ShareCheck):
@@ -34,7 +35,8 @@ class Missing(ShareCheck):
         share = "all rows" if case.now.share == 1.0 else f"{phrases.percent(case.now.share)} of the rows"
         return Told(
             f"{case.days.feature} of {scope.service} is missing in {share} {case.when}; "
-            f"in the reference it was {phrases.percent(case.verdict.reference.mean)}."
+            f"in the reference it was {phrases.percent(case.verdict.reference.mean)}.",
+            examples=scope.examples(WithValue(case.days.feature, None)),
         )
 
 

@@ -14,6 +14,7 @@ from watchkeeper.analyzers.feature_days import FeatureDays
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.analyzers.share_check import Case, Limits, ShareCheck, Told
 from watchkeeper.schemas.findings import Severity
+from watchkeeper.store.facts.examples import Outside
 
 
 class OutOfRange(ShareCheck):
@@ -49,6 +50,7 @@ class OutOfRange(ShareCheck):
             f"reference; the farthest is {phrases.amount(extreme)}.",
             Severity.TICKET if far else Severity.NOTICE,
             {"low": low, "high": high, "extreme": extreme},
+            scope.examples(Outside(case.days.feature, low, high)),
         )
 
 

@@ -15,6 +15,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Scope
 from watchkeeper.analyzers.rows import FeatureRow, ValueRow, rows
 from watchkeeper.analyzers.share_check import Case, ShareCheck, Told
+from watchkeeper.store.facts.examples import WithValue
 
 
 class Unseen(ShareCheck):
@@ -46,6 +47,7 @@ class Unseen(ShareCheck):
             f"{feature} of {scope.service}: {phrases.quoted(new.value)} makes {share} of the rows "
             f"{case.when} and was never seen in the reference{vanished}.",
             more={"value": new.value, "value_rows": new.n, "vanished": gone.value if gone else None},
+            examples=scope.examples(WithValue(feature, new.value)),
         )
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from watchkeeper.analyzers import phrases
-from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
+from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, scopes
 from watchkeeper.analyzers.maturity import MIN_KNOWN, Known, known, outcome_delay, quality_days, reference_quality_days
 from watchkeeper.analyzers.rows import QualityRow, ReviewRow, TrafficRow, rows
 from watchkeeper.schemas.declared import Declarations, ValueModel
@@ -135,10 +135,6 @@ class Value:
         for scope in scopes(self, facts, declared, window, as_of):
             readings += self._readings(scope)
         return Evaluation((), tuple(readings))
-
-    def recompute(self, snapshot: Snapshot) -> float:
-        """Never asked: this analyzer has no findings."""
-        raise NotImplementedError(f"{self.name} has no findings, so there is no snapshot such as {snapshot}")
 
     def _readings(self, scope: Scope) -> list[Reading]:
         model, reference = model_of(scope), scope.info.reference

@@ -33,6 +33,7 @@ from watchkeeper.analyzers.maturity import (
 from watchkeeper.analyzers.rows import QualityRow, rows
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
+from watchkeeper.store.facts.examples import Wrong
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
@@ -226,6 +227,7 @@ class Matured:
             impact=estimate(scope, case.window),
             since=case.window.start,
             maturity=case.maturity,
+            examples=scope.examples(Wrong(scope.as_of), case.window),
         )
 
     def _reading(self, scope: Scope, case: Case) -> Reading:

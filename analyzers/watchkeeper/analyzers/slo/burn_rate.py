@@ -22,6 +22,7 @@ from watchkeeper.analyzers.phrases import span_words
 from watchkeeper.analyzers.slo_counts import BadRequests, bad_requests
 from watchkeeper.schemas.declared import Declarations, Objective
 from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
+from watchkeeper.store.facts.examples import Requests
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
@@ -127,7 +128,7 @@ class BurnRate:
             judged.add((objective.service, model))
             if (as_of - datetime.min.replace(tzinfo=as_of.tzinfo)) % READINGS_EVERY == timedelta(0):
                 readings += self._readings(state)
-            finding = self._finding(state, settings)
+            finding = self._finding(facts, state, settings)
             findings += [finding] if finding else []
         return Evaluation(tuple(findings), tuple(readings), frozenset(judged))
 
@@ -136,7 +137,7 @@ class BurnRate:
         bad, total = cast("list[int]", snapshot["long"])
         return Count(bad, total).share / cast("float", snapshot["budget"])
 
-    def _finding(self, state: _State, settings: Settings) -> Finding | None:
+    def _finding(self, facts: FactReader, state: _State, settings: Settings) -> Finding | None:
         """Tell of the loudest row that burns, the fastest first."""
         budget = state.objective.budget
         rows = policy(state.objective.period)
@@ -154,20 +155,21 @@ class BurnRate:
                     "burn_limit": row.burn,
                     "cannot_fire": skipped,
                 }
-                return self._tell(state, settings, row, snapshot)
+                return self._tell(facts, state, settings, row, snapshot)
         return None
 
-    def _tell(self, state: _State, settings: Settings, row: Row, snapshot: Snapshot) -> Finding:
+    def _tell(self, facts: FactReader, state: _State, settings: Settings, row: Row, snapshot: Snapshot) -> Finding:
         objective, long = state.objective, state.over(row.long)
         observed = self.recompute(snapshot)
         lower, upper = wilson(long.affected, long.rows)
+        window = Window(state.end - row.long, state.end)
         return Finding(
             analyzer=self.name,
             service=objective.service,
             model=state.model,
             metric=f"burn_rate {objective.name}",
             subjects=(SUBJECTS[objective.sli.measure], objective.name),
-            window=Window(state.end - row.long, state.end),
+            window=window,
             as_of=state.as_of,
             observed=observed,
             severity=settings.severity_or(row.severity),
@@ -182,6 +184,12 @@ class BurnRate:
             reference=row.burn,
             effect=observed - row.burn,
             unit="times the budget",
+            examples=facts.example_ids(
+                objective.service,
+                objective.sli.model or ALL_MODELS,
+                window,
+                Requests(objective.sli.measure, objective.sli.max_ms),
+            ),
         )
 
     def _readings(self, state: _State) -> list[Reading]:

@@ -19,6 +19,8 @@ from watchkeeper.store.sql import quoted
 
 MAX_FEATURES = 300
 MAX_SEGMENTS = 20
+SCORE, PREDICTION = "score", "prediction"
+"""What every prediction may have is watched like a feature."""
 OVERFLOW = "(too many features)"
 """The name under which features past the limit are counted."""
 

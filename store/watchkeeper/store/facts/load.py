@@ -28,10 +28,18 @@ from watchkeeper.store.facts.batch import (
     complete,
 )
 from watchkeeper.store.facts.connection import FactStore, insert, registered
-from watchkeeper.store.facts.features import MAX_FEATURES, OVERFLOW, FeatureCatalog, FeatureTable, TypedColumns, typed
+from watchkeeper.store.facts.features import (
+    MAX_FEATURES,
+    OVERFLOW,
+    PREDICTION,
+    SCORE,
+    FeatureCatalog,
+    FeatureTable,
+    TypedColumns,
+    typed,
+)
 from watchkeeper.store.facts.histograms import EpochCatalog
 from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
-from watchkeeper.store.facts.references import PREDICTION, SCORE
 from watchkeeper.store.sql import quoted
 
 COMPACT_EVERY = 200

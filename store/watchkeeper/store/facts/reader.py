@@ -19,6 +19,7 @@ import polars as pl
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored, utc
 from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.facts.examples import Showing
 from watchkeeper.store.facts.features import OVERFLOW
 from watchkeeper.store.facts.histograms import INFINITE, MISSING, NAN, REST, UNSEEN
 from watchkeeper.store.sql import quoted
@@ -271,30 +272,9 @@ class FactReader:
             parameters | ({"service": service} if service else {}),
         )
 
-    def example_ids(
-        self,
-        service: str,
-        model: str,
-        window: Window,
-        feature: str | None = None,
-        value: str | None = None,
-        limit: int = 3,
-    ) -> list[str]:
-        """Give the newest few predictions of the window, with this value of this feature if asked."""
-        parameters: dict[str, object] = {"start_ts": stored(window.start), "end_ts": stored(window.end)}
-        where = "ts >= $start_ts AND ts < $end_ts"
-        column = self._feature_column(service, model, feature) if feature else None
-        if column is None:
-            where += " AND service = $service AND model = $model"
-            parameters |= {"service": service, "model": model}
-            source = "predictions"
-        else:
-            source, name = column
-            where += f" AND {quoted(name)}::VARCHAR IS NOT DISTINCT FROM $value"
-            parameters["value"] = value
-        parameters["limit"] = limit
-        rows = self.facts.read(f"SELECT id FROM {source} WHERE {where} ORDER BY ts DESC LIMIT $limit", parameters)
-        return rows["id"].to_list()
+    def example_ids(self, service: str, model: str, window: Window, showing: Showing) -> tuple[str, ...]:
+        """Give a few predictions of the window that show what is asked for."""
+        return showing.ids(self.facts, (service, model), window)
 
     def _feature_column(self, service: str, model: str, feature: str, role: str = "feature") -> tuple[str, str] | None:
         rows = self.facts.read(

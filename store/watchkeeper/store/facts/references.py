@@ -14,6 +14,7 @@ import polars as pl
 
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts.connection import FactStore, first, frame_of, insert
+from watchkeeper.store.facts.features import PREDICTION, SCORE
 from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, numeric_edges
 from watchkeeper.store.facts.profiles import Profile, add_bins, hours_of
 from watchkeeper.store.facts.reader import features_sql
@@ -21,7 +22,6 @@ from watchkeeper.store.sql import quoted
 
 MIN_ROWS = 500
 SAMPLE_ROWS = 200_000
-SCORE, PREDICTION = "score", "prediction"
 
 
 def make_due(facts: FactStore, as_of: datetime, days: int, min_rows: int = MIN_ROWS) -> list[tuple[str, str]]:
