@@ -5,11 +5,13 @@ Source: OpenSLO specification, apiVersion openslo/v1, kind SLO.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
+from watchkeeper.schemas.durations import duration as duration_of
 from watchkeeper.schemas.errors import SettingsError
 
 
@@ -105,8 +107,7 @@ def _days(duration: str, at: str) -> float:
     >>> _days("4w", ""), _days("12h", "")
     (28.0, 0.5)
     """
-    units = {"d": 1.0, "w": 7.0, "h": 1 / 24}
     try:
-        return float(duration[:-1]) * units[duration[-1]]
-    except (KeyError, ValueError, IndexError):
-        raise SettingsError(f"{at}: duration {duration!r} is not like 28d, 4w or 12h") from None
+        return duration_of(duration) / timedelta(days=1)
+    except ValueError as error:
+        raise SettingsError(f"{at}: duration {error}") from None

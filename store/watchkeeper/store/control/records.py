@@ -167,10 +167,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to what, when."""
+    """Who did what to what, when. ``key`` names the API key by which a user acted, where there was one."""
 
     at: datetime
     actor: str
     action: str
     subject: str
     detail: dict[str, Json] = field(default_factory=dict[str, Json])
+    key: str | None = None

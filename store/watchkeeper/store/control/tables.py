@@ -181,6 +181,32 @@ class _Audit(TypedColumns):
     action: Named[str] = Column(Words)
     subject: Named[str] = Column(Words)
     detail: Named[Json] = Column(Document, nullable=False)
+    key: Named[str | None] = Column(Words)
+    previous: Named[str] = Column(Words)
+    hash: Named[str] = Column(Words)
 
 
-audit = Table("audit", metadata, _Audit, Index(None, "at"))
+audit = Table("audit", metadata, _Audit, UniqueConstraint("previous"), Index(None, "at"))
+"""A chain (see ``audit_chain``): no two entries follow the same one. Triggers refuse changes."""
+
+
+class _ApiKey(TypedColumns):
+    id: Named[str] = Column(Words, primary_key=True)
+    name: Named[str] = Column(Words)
+    roles: Named[Json] = Column(Document, nullable=False)
+    services: Named[Json] = Column(Document)
+    service_account: Named[bool]
+    digest: Named[str] = Column(Words)
+    old_digest: Named[str | None] = Column(Words)
+    old_until: Named[datetime | None] = Column(Utc)
+    requests_per_minute: Named[int | None] = Column(RowNumber)
+    bytes_per_minute: Named[int | None] = Column(RowNumber)
+    created_at: Named[datetime] = Column(Utc)
+    created_by: Named[str] = Column(Words)
+    expires_at: Named[datetime | None] = Column(Utc)
+    rotated_at: Named[datetime | None] = Column(Utc)
+    revoked_at: Named[datetime | None] = Column(Utc)
+    last_used_at: Named[datetime | None] = Column(Utc)
+
+
+api_key = Table("api_key", metadata, _ApiKey)
