@@ -11,8 +11,8 @@ from collector.sent import TS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.collector.decoders.gpu_metrics import BLANK, METRICS, gpu_samples
-from watchkeeper.collector.decoders.prometheus_text import Sample, parse
+from watchkeeper.collector.pollers.gpu_metrics import BLANK, METRICS, gpu_samples
+from watchkeeper.collector.pollers.prometheus_text import Sample, parse
 from watchkeeper.schemas.events import GpuSample
 
 NOW = datetime.fromtimestamp(TS, UTC)

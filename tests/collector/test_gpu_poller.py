@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from collector.sent import TS, incoming, kept, opened
 
+from watchkeeper.collector.decoders.gpu_samples import KIND as GPU_SAMPLES
 from watchkeeper.collector.inbox import Inbox
-from watchkeeper.collector.loader import GPU_SAMPLES
 from watchkeeper.collector.pollers import gpu as poller_module
 from watchkeeper.collector.pollers.gpu import GpuPoller, TargetState
 from watchkeeper.schemas.events import GpuSample

@@ -18,7 +18,7 @@ import pytest
 from collector.sent import incoming, kept, opened, prediction
 
 from watchkeeper.collector import inbox as inbox_module
-from watchkeeper.collector.decoders.events import Rejected
+from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.inbox import Ack, ClientCount, Inbox
 from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
 

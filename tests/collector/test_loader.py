@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchkeeper.collector.decoders.events import EventDecoder
+from watchkeeper.collector.decoders.gpu_samples import KIND as GPU_SAMPLES
 from watchkeeper.collector.inbox import Incoming
-from watchkeeper.collector.loader import GPU_SAMPLES, InboxLoader
+from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.facts.batch import Batch, LoadReport
 from watchkeeper.store.facts.connection import FactStore

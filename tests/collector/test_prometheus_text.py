@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from watchkeeper.collector.decoders.gpu_metrics import METRICS, gpu_samples
-from watchkeeper.collector.decoders.prometheus_text import parse
+from watchkeeper.collector.pollers.gpu_metrics import METRICS, gpu_samples
+from watchkeeper.collector.pollers.prometheus_text import parse
 from watchkeeper.schemas.events import GpuSample
 
 OWN = sorted((Path(__file__).parent / "scrapes").glob("*.prom"))

@@ -18,8 +18,9 @@ from alerts.serving import serving
 from collector.sent import TS, incoming, kept, ndjson, opened, prediction
 from fastapi import FastAPI
 
+from watchkeeper.collector.decoding import MAX_ERRORS_SHOWN
 from watchkeeper.collector.inbox import Inbox
-from watchkeeper.collector.routes import MAX_ERRORS_SHOWN, MAX_KEY, IngestRoutes, client_count
+from watchkeeper.collector.routes import MAX_KEY, IngestRoutes, client_count
 from watchkeeper.schemas.settings import Ingest
 
 LIMITS = Ingest(max_body_bytes=100_000, max_decoded_bytes=200_000, max_rows=500)
@@ -159,7 +160,9 @@ def test_415_the_type_or_the_encoding_is_not_known(served: Served) -> None:
         "UnknownType",
         "send application/x-ndjson",
     )
-    refused(served.post(b"", Content_Type="application/x-protobuf"), 415, "UnknownType", "is not read here")
+    refused(
+        served.post(b"", Content_Type="application/x-protobuf"), 415, "UnknownType", "is not read at /v1/predictions"
+    )
     refused(served.post(b"", Content_Encoding="br"), 415, "UnknownEncoding", "use gzip, zstd or none")
 
 

@@ -86,6 +86,7 @@ class Rooms:
             Loader(stores.facts, self.clock),
             max_rows=settings.loader.max_rows,
             max_age=settings.loader.max_age_seconds,
+            ingest=settings.ingest,
             loaded=self._loaded,
         )
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)

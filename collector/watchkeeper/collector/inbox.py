@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watchkeeper.collector.decoders.events import Encoding, Rejected
+from watchkeeper.collector.decoding import Rejected
 from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
 
 log = logging.getLogger("watchkeeper.inbox")
@@ -55,7 +55,7 @@ class Incoming:
     """One request to be kept: its good events as bytes, its rejects, and the reply that it will get."""
 
     kind: str
-    encoding: Encoding
+    encoding: str
     received_us: int
     body: bytes
     rows: int
@@ -76,7 +76,7 @@ class StoredBatch:
 
     seq: int
     kind: str
-    encoding: Encoding
+    encoding: str
     received_us: int
     batch_key: str | None
     rows: int

@@ -14,42 +14,40 @@ from typing import Any, cast
 
 import msgspec
 import polars as pl
-from msgspec import Raw
 
 from watchkeeper.collector import columns
-from watchkeeper.collector.decoders.events import EventDecoder, Rejected
+from watchkeeper.collector.decoding import Events, Rejected
 from watchkeeper.collector.inbox import Inbox, StoredBatch
+from watchkeeper.collector.registry import by_kind, discover
 from watchkeeper.schemas.errors import StoreUnavailable
-from watchkeeper.schemas.events import KINDS, Change, Event, GpuSample, Outcome, Prediction, Review
-from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch, Fields
+from watchkeeper.schemas.settings import Ingest
+from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch
 from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
-GPU_SAMPLES = "gpu_samples"
 _ANY = (Exception, pl.exceptions.PanicException)
 """A panic of polars is no Exception; it too may cost no more than the batch that brought it on."""
-_FIELDS = frozenset(Prediction.__struct_encode_fields__)
-
-
-class _StrictPrediction(Prediction, frozen=True, forbid_unknown_fields=True):
-    """Fails on a field that the schema does not have: the sign that a slower look is needed."""
 
 
 class InboxLoader:
     """One thread that loads whatever arrived, at most ``max_age`` seconds late."""
 
     def __init__(
-        self, inbox: Inbox, loader: Loader, *, max_rows: int, max_age: float, loaded: Callable[[datetime], None]
+        self,
+        inbox: Inbox,
+        loader: Loader,
+        *,
+        max_rows: int,
+        max_age: float,
+        loaded: Callable[[datetime], None],
+        ingest: Ingest | None = None,
     ) -> None:
         self._inbox = inbox
         self._loader = loader
         self._max_rows = max_rows
         self._max_age = max_age
         self._loaded = loaded
-        self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
-        self._strict = msgspec.json.Decoder(_StrictPrediction)
-        self._raw = msgspec.json.Decoder(Raw)
-        self._gpu = msgspec.json.Decoder(GpuSample)
+        self._decoders = by_kind(discover(ingest or Ingest()))
         self._stopping = threading.Event()
         self._watermark = loader.watermark()
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -115,53 +113,37 @@ class InboxLoader:
 
     def _batch(self, batches: Sequence[StoredBatch]) -> tuple[Batch, datetime | None]:
         """Decode the chunk into one unit of work; say how new its newest prediction or GPU sample is."""
-        events: dict[str, list[Event]] = {kind: [] for kind in KINDS}
-        received: dict[str, list[int]] = {kind: [] for kind in KINDS}
-        unknown: dict[int, Fields] = {}
-        samples: list[GpuSample] = []
+        whole = Events()
+        received: dict[str, list[int]] = {"predictions": [], "outcomes": [], "reviews": [], "changes": []}
+        rejected: list[tuple[StoredBatch, Rejected]] = []
         for batch in batches:
-            if batch.kind == GPU_SAMPLES:
-                samples += self._gpu.decode_lines(batch.body)
+            rejected += [(batch, reject) for reject in batch.rejected]
+            if not batch.rows:
                 continue
-            decoded = self._decode(batch, len(events["predictions"]), unknown)
-            events[batch.kind] += decoded
-            received[batch.kind] += [batch.received_us] * len(decoded)
-        made = events["predictions"]
-        known, decided, changed = events["outcomes"], events["reviews"], events["changes"]
-        rows = columns.predictions(cast("list[Prediction]", made), received["predictions"], unknown) if made else None
-        gpus = columns.gpus(samples) if samples else None
+            one = self._decoders[batch.kind].events(batch.kind, batch.encoding, batch.body)
+            rejected += [(batch, reject) for reject in one.rejected]
+            offset = len(whole.predictions)
+            whole.unknown.update({offset + position: fields for position, fields in one.unknown.items()})
+            whole.ignored.update(one.ignored)
+            whole.gpus += one.gpus
+            for kind, moments in received.items():
+                rows = getattr(one, kind)
+                getattr(whole, kind).extend(rows)
+                moments.extend([batch.received_us] * len(rows))
+        made = whole.predictions
+        rows = columns.predictions(made, received["predictions"], whole.unknown) if made else None
+        gpus = columns.gpus(whole.gpus) if whole.gpus else None
         ends = [columns.newest(frame, "ts") for frame in (rows.frame if rows else None, gpus) if frame is not None]
         batch = Batch(
             predictions=rows,
-            outcomes=columns.outcomes(cast("list[Outcome]", known), received["outcomes"]) if known else None,
-            reviews=columns.reviews(cast("list[Review]", decided), received["reviews"]) if decided else None,
-            changes=columns.changes(cast("list[Change]", changed), received["changes"]) if changed else None,
+            outcomes=columns.outcomes(whole.outcomes, received["outcomes"]) if whole.outcomes else None,
+            reviews=columns.reviews(whole.reviews, received["reviews"]) if whole.reviews else None,
+            changes=columns.changes(whole.changes, received["changes"]) if whole.changes else None,
             gpus=gpus,
-            rejects=_rejects([(batch, reject) for batch in batches for reject in batch.rejected]),
+            rejects=_rejects(rejected),
             watermark=batches[-1].seq,
         )
         return batch, max((end for end in ends if end is not None), default=None)
-
-    def _decode(self, batch: StoredBatch, offset: int, unknown: dict[int, Fields]) -> list[Event]:
-        if batch.rows == 0:
-            return []
-        decoder = self._decoders[batch.kind]
-        if batch.kind != "predictions":
-            return decoder.stored(batch.body, batch.encoding)
-        try:
-            if batch.encoding == "ndjson":
-                return list(self._strict.decode_lines(batch.body))
-        except msgspec.ValidationError:
-            pass
-        events = decoder.stored(batch.body, batch.encoding)
-        lines = batch.encoding == "ndjson"
-        raws = self._raw.decode_lines(batch.body) if lines else msgspec.json.decode(batch.body, type=list[Raw])
-        for position, raw in enumerate(raws):
-            row = columns.fields_of(raw) or {}
-            more = row.keys() - _FIELDS
-            if more:
-                unknown[offset + position] = {name: row[name] for name in sorted(more)}
-        return events
 
 
 def _rejects(rows: Sequence[tuple[StoredBatch, Rejected]]) -> pl.DataFrame | None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
 
 from watchkeeper.collector import times
+from watchkeeper.collector.columns import fields_of
+from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
-from watchkeeper.schemas.events import EMPTY, KINDS, Event, Prediction
+from watchkeeper.schemas.events import EMPTY, KINDS, Change, Event, Outcome, Prediction, Review
+from watchkeeper.schemas.settings import Ingest
 
-Encoding = Literal["ndjson", "json"]
 _AT = re.compile(r" - at `\$(?:\[\.*\d*\])?\.?([^`]*)`$")
 _NAMED = re.compile(r"(?:missing required|unknown) field `([^`]+)`")
 _LINE = re.compile(rb"[^\n]+")
@@ -23,16 +25,85 @@ _BOM = b"\xef\xbb\xbf"
 _SHOWN = 300
 """Characters of a reason: it may hold a name that the sender chose."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_LINES = "application/x-ndjson"
+_TYPES = {
+    "": "ndjson",
+    _LINES: "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "text/plain": "ndjson",
+    JSON: "json",
+}
+_FIELDS = frozenset(Prediction.__struct_encode_fields__)
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """One row that cannot be used: where it stood, what is wrong, and the row itself."""
+class _StrictPrediction(Prediction, frozen=True, forbid_unknown_fields=True):
+    """Fails on a field that the schema does not have: the sign that a slower look is needed."""
 
-    index: int
-    field: str
-    reason: str
-    raw: bytes
+
+def build(ingest: Ingest) -> OwnEvents:  # noqa: ARG001 - no setting concerns it
+    """Make the decoder."""
+    return OwnEvents()
+
+
+class OwnEvents(PlainJson):
+    """Predictions, outcomes, reviews and changes, each on its path."""
+
+    kinds = tuple(KINDS)
+    doors = tuple(
+        Door(
+            f"/v1/{kind}",
+            kind,
+            f"Take {kind}: NDJSON or a JSON array, plain, gzip or zstd",
+            _TYPES,
+            {
+                "content": {
+                    _LINES: {"schema": {"type": "string", "description": "one event a line"}},
+                    JSON: {"schema": {"type": "array", "items": {"type": "object"}}},
+                },
+                "x-event-schema": {"$ref": f"/v1/schemas#/{kind}"},
+            },
+        )
+        for kind in KINDS
+    )
+
+    def __init__(self) -> None:
+        self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
+        self._strict: Callable[[bytes], Sequence[Prediction]] = msgspec.json.Decoder(_StrictPrediction).decode_lines
+        self._raw = msgspec.json.Decoder(Raw)
+
+    def check(self, sent: Sent) -> Taken:
+        """Decode every row: the good ones are kept, as they came."""
+        decoded = self._decoders[sent.kind].decode(sent.body, sent.encoding, sent.max_rows)
+        reply = plain_reply(len(decoded.events), decoded.rejected)
+        return Taken(decoded.body, len(decoded.events), reply, decoded.rejected)
+
+    def events(self, kind: str, encoding: str, body: bytes) -> Events:
+        """Decode them again; this cannot fail but on a body that was never checked."""
+        if kind == "predictions":
+            return self._predictions(encoding, body)
+        rows = self._decoders[kind].stored(body, encoding)
+        if kind == "outcomes":
+            return Events(outcomes=cast("list[Outcome]", rows))
+        if kind == "reviews":
+            return Events(reviews=cast("list[Review]", rows))
+        return Events(changes=cast("list[Change]", rows))
+
+    def _predictions(self, encoding: str, body: bytes) -> Events:
+        lines = encoding == "ndjson"
+        try:
+            if lines:
+                return Events(predictions=list(self._strict(body)))
+        except msgspec.ValidationError:
+            pass
+        events = Events(predictions=cast("list[Prediction]", self._decoders["predictions"].stored(body, encoding)))
+        raws = self._raw.decode_lines(body) if lines else msgspec.json.decode(body, type=list[Raw])
+        for position, raw in enumerate(raws):
+            row = cast("Mapping[str, object]", fields_of(raw) or {})
+            more = row.keys() - _FIELDS
+            if more:
+                events.unknown[position] = {name: row[name] for name in sorted(more)}
+        return events
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +112,7 @@ class Decoded:
 
     events: Sequence[Event]
     body: bytes
-    encoding: Encoding
+    encoding: str
     rejected: Sequence[Rejected]
 
 
@@ -55,7 +126,7 @@ class EventDecoder:
         self._array: Callable[[bytes], list[Event]] = msgspec.json.Decoder(list[struct]).decode
         self._raws: Callable[[bytes], list[Raw]] = msgspec.json.Decoder(list[Raw]).decode
 
-    def decode(self, body: bytes, encoding: Encoding, max_rows: int) -> Decoded:
+    def decode(self, body: bytes, encoding: str, max_rows: int) -> Decoded:
         """Decode a whole body; raises only where nothing of it can be read, or where it has too many rows.
 
         A row of NDJSON is a line that is not blank; its index counts such lines.
@@ -77,11 +148,11 @@ class EventDecoder:
             return self._row_by_row(body, encoding, max_rows)
         return Decoded(events, body, encoding, ())
 
-    def stored(self, body: bytes, encoding: Encoding) -> list[Event]:
+    def stored(self, body: bytes, encoding: str) -> list[Event]:
         """Decode a body that ``decode`` once found good."""
         return self._lines(body) if encoding == "ndjson" else self._array(body)
 
-    def _row_by_row(self, body: bytes, encoding: Encoding, max_rows: int) -> Decoded:
+    def _row_by_row(self, body: bytes, encoding: str, max_rows: int) -> Decoded:
         rows = self._split(body, encoding, max_rows)
         events: list[Event] = []
         good: list[bytes] = []
@@ -103,7 +174,7 @@ class EventDecoder:
             return Decoded(events, b"\n".join(good), encoding, rejected)
         return Decoded(events, b"[" + b",".join(good) + b"]", encoding, rejected)
 
-    def _split(self, body: bytes, encoding: Encoding, max_rows: int) -> list[bytes]:
+    def _split(self, body: bytes, encoding: str, max_rows: int) -> list[bytes]:
         if encoding == "ndjson":
             return _lines(body, max_rows)
         try:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import httpx
 import msgspec
 
-from watchkeeper.collector.decoders import gpu_metrics, prometheus_text
+from watchkeeper.collector.decoders.gpu_samples import KIND as GPU_SAMPLES
 from watchkeeper.collector.inbox import Inbox, Incoming
-from watchkeeper.collector.loader import GPU_SAMPLES
+from watchkeeper.collector.pollers import gpu_metrics, prometheus_text
 from watchkeeper.schemas.errors import TooLarge, WatchkeeperError
 from watchkeeper.store.clock import Clock, wall
 

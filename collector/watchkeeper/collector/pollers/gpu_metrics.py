@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchkeeper.collector.decoders.prometheus_text import Sample
+from watchkeeper.collector.pollers.prometheus_text import Sample
 from watchkeeper.collector.times import NEWEST, OLDEST
 from watchkeeper.schemas.events import GpuSample
 
