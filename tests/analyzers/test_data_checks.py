@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from analyzers.world import DAY, World, day, from_day, made
 
-from watchkeeper.analyzers.data import frozen, mismatch, missing, out_of_range, unseen
+from watchkeeper.analyzers.data import frozen, mismatch, missing, new_feature, out_of_range, unseen
 from watchkeeper.schemas.declared import Declarations, Monitor
 from watchkeeper.schemas.findings import DataState, Finding, Severity
 
@@ -158,3 +158,32 @@ def test_without_rows_in_the_window_nothing_is_judged() -> None:
     assert judged.judged == {("flights", "m1")}
     assert silent.judged == frozenset()
     assert silent.findings == ()
+
+
+def test_a_new_feature_is_shown_for_a_week_and_wakes_nobody() -> None:
+    world = World().load(made(days=18)).with_reference()
+    world.load(made(days=12, first_day=18).with_columns(pl.lit(3.0).alias("gust"), pl.lit(1.0).alias("ceiling")))
+    assert world.findings(new_feature.ANALYZER, day(18)) == ()
+    finding = only(world.findings(new_feature.ANALYZER, day(19)))
+    assert finding.subjects == ("features", "ceiling", "gust")
+    assert (finding.severity, finding.since) == (Severity.NOTICE, day(18))
+    assert finding.summary == (
+        "flights sends new features to m1 since 23 Jan: ceiling, gust; "
+        "they are not watched until a reference holds them."
+    )
+    assert len(world.findings(new_feature.ANALYZER, day(25))) == 1
+    assert world.findings(new_feature.ANALYZER, day(26)) == ()
+
+
+def test_a_feature_a_user_is_a_ticket_with_the_reason() -> None:
+    world = World().load(made(days=18)).with_reference()
+    late = made(days=2, first_day=18)
+    for part in range(8):
+        some = late.slice(part * 50, 50)
+        world.load(some.with_columns(*(pl.lit(1.0).alias(f"user_{part}_{n}") for n in range(50))))
+    found = world.findings(new_feature.ANALYZER, day(20))
+    tickets = [one for one in found if one.severity is Severity.TICKET]
+    assert only(tuple(tickets)).summary == (
+        "flights sends more than 300 features to m1: what exceeds is kept with each event, but not watched. "
+        "Is there an id inside their names?"
+    )
