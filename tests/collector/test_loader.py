@@ -236,8 +236,8 @@ def test_rejects_are_told_with_batch_row_and_reason(bench: Bench) -> None:
     bench.send(prediction(), b'{"service":"shop"}', b"bad\xff", key="predictions/k")
     bench.load()
     assert bench.rows("SELECT kind, batch, row_index, field, service, raw FROM rejects ORDER BY row_index") == [
-        ("predictions", "predictions/k", 1, "id", "shop", '{"service":"shop"}'),
-        ("predictions", "predictions/k", 2, "", None, "bad\\xff"),
+        ("predictions", "predictions/k", 1, "id", "shop", b'{"service":"shop"}'),
+        ("predictions", "predictions/k", 2, "", None, b"bad\xff"),
     ]
 
 
@@ -252,13 +252,16 @@ def test_a_batch_that_cannot_be_stored_is_one_reject_and_blocks_nobody(
 
     bench.loader.fault = fault
     bench.send(prediction(id="a"))
-    bench.send(prediction(id="b"), prediction(id="poison"))
+    bench.send(prediction(id="b"), prediction(id="poison"), b"bad")
     bench.send(prediction(id="c"))
     assert bench.load() == 3
     assert bench.ids() == ["a", "c"]
-    [(reason, raw)] = bench.rows("SELECT reason, raw FROM rejects")
-    assert reason == "cannot be stored: ComputeError: not today"
-    assert raw.count("\n") == 1, "the whole batch is kept, so that it can be sent again"
+    [(reason, raw, index), one] = bench.rows(
+        "SELECT reason, raw, row_index FROM rejects ORDER BY row_index NULLS FIRST"
+    )
+    assert (reason, index) == ("cannot be stored: ComputeError: not today", None)
+    assert one[1:] == (b"bad", 2), "what was rejected at the door is one too"
+    assert raw.count(b"\n") == 1, "the whole batch is kept, so that it can be sent again"
     assert bench.loader.watermark() == 3
     assert "one batch cannot be stored" in caplog.text
     assert bench.inbox.after(0, 10) == []
@@ -285,7 +288,7 @@ def test_a_batch_of_bytes_that_are_no_events_is_a_reject_too(bench: Bench) -> No
     bench.send(prediction(id="a"))
     bench.load()
     assert bench.ids() == ["a"]
-    assert bench.rows("SELECT raw FROM rejects") == [("{]\\xff",)]
+    assert bench.rows("SELECT raw FROM rejects") == [(b"{]\xff",)]
 
 
 def test_a_store_that_is_away_is_tried_again_and_rejects_nothing(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -14,7 +15,18 @@ from watchkeeper.schemas.errors import WatchkeeperError
 
 TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 SECTIONS = {part.splitlines()[0]: part for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]}
-COMMANDS = typer.main.get_command(cli).commands
+
+
+def flat(commands: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """The commands in the order of the help; those of a group under both names."""
+    found: dict[str, Any] = {}
+    for name, command in commands.items():
+        below = getattr(command, "commands", None)
+        found |= flat(below, f"{before}{name} ") if below else {before + name: command}
+    return found
+
+
+COMMANDS = flat(typer.main.get_command(cli).commands)
 
 
 def test_every_command_has_a_section_in_the_order_of_the_help():

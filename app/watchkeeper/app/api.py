@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
 from watchkeeper.app import metrics
+from watchkeeper.app.moments import moment
 from watchkeeper.app.status import StatusReader
 from watchkeeper.schemas import events
 from watchkeeper.schemas.declared import Declarations
@@ -26,8 +26,6 @@ from watchkeeper.store.facts.story import story
 
 ARROW = "application/vnd.apache.arrow.stream"
 DEFAULT_WINDOW = timedelta(days=7)
-_OFFSET = re.compile(r" (\d\d:?\d\d)$")
-"""An unescaped + of a time zone's offset arrives as a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,8 @@ class ReadRoutes:
         subject: str | None = None,
     ) -> Response:
         """Answer one query, as JSON or as an Arrow IPC stream."""
-        until = _time("end", end) or self.clock()
-        window = Window(_time("start", start) or until - DEFAULT_WINDOW, until)
+        until = moment("end", end) or self.clock()
+        window = Window(moment("start", start) or until - DEFAULT_WINDOW, until)
         if window.start > window.end:
             raise InputError("start is after end")
         ask = Ask(window, service, model, timedelta(seconds=step), dim, feature, metric, analyzer, subject)
@@ -134,13 +132,3 @@ def _aware(value: Any) -> Any:
     if isinstance(value, list):
         return [_aware(part) for part in value]  # pyright: ignore[reportUnknownVariableType]
     return value
-
-
-def _time(name: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(_OFFSET.sub(r"+\1", text))
-    except ValueError:
-        raise InputError(f"{name}={text!r} is not an ISO 8601 time, as in 2026-01-31T00:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -6,11 +6,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from watchkeeper.schemas import settings as settings_file
+
+if TYPE_CHECKING:
+    from watchkeeper.app.remote import Remote
 
 ConfigOption = Annotated[
     Path | None,
@@ -33,6 +36,13 @@ def explained(
 def settings(config: Path | None, data_dir: Path | None = None) -> settings_file.Settings:
     """Read the settings; a given data folder goes before the file's."""
     return explained(config, {"server.data_dir": str(data_dir) if data_dir else None})[0]
+
+
+def remote(settings: settings_file.Settings, url: str | None) -> Remote:
+    """Talk to the given server, or to the one of the settings."""
+    from watchkeeper.app.remote import Remote  # noqa: PLC0415
+
+    return Remote(url or settings.base_url, settings.auth.api_key_file)
 
 
 def show(value: object, as_json: bool, lines: Callable[[], list[str]]) -> None:

@@ -34,10 +34,10 @@ class Remote:
         """Send JSON, read JSON."""
         return self._json(self._request("POST", path, json=body))
 
-    def send(self, kind: str, ndjson: bytes, key: str) -> dict[str, Any]:
+    def send(self, kind: str, events: bytes, key: str, content_type: str = "application/x-ndjson") -> dict[str, Any]:
         """Send events; the same key again changes nothing."""
-        headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip", "Idempotency-Key": key}
-        body = gzip.compress(ndjson, compresslevel=1, mtime=0)
+        headers = {"Content-Type": content_type, "Content-Encoding": "gzip", "Idempotency-Key": key}
+        body = gzip.compress(events, compresslevel=1, mtime=0)
         return self._json(self._request("POST", f"/v1/{kind}", content=body, headers=headers))
 
     def _request(self, method: str, path: str, **what: Any) -> httpx.Response:

@@ -15,6 +15,7 @@ from watchkeeper.app import __version__
 from watchkeeper.app.access import KeyRequired, server_key
 from watchkeeper.app.api import ReadRoutes
 from watchkeeper.app.metrics import ServerCollector
+from watchkeeper.app.rejects import RejectRoutes
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.status import StatusReader
 from watchkeeper.collector.routes import IngestRoutes, refusal
@@ -43,6 +44,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
     app.include_router(
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router()
     )
+    app.include_router(RejectRoutes(stores.facts, rooms.clock).router())
     app.include_router(incident_routes(stores.control, rooms.clock, rooms.links))
     app.add_exception_handler(WatchkeeperError, _known)
     if key is not None:

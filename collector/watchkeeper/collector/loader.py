@@ -25,6 +25,8 @@ from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch
 from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
+WHOLE_BATCH = -1
+"""The index of a reject that is a whole body, not one of its rows."""
 _ANY = (Exception, pl.exceptions.PanicException)
 """A panic of polars is no Exception; it too may cost no more than the batch that brought it on."""
 
@@ -151,14 +153,15 @@ def _rejects(rows: Sequence[tuple[StoredBatch, Rejected]]) -> pl.DataFrame | Non
         return None
     frame = pl.DataFrame(
         {
+            "id": [f"{batch.seq}.{reject.index}" for batch, reject in rows],
             "received_us": [batch.received_us for batch, _ in rows],
             "kind": [batch.kind for batch, _ in rows],
             "batch": [batch.batch_key or str(batch.seq) for batch, _ in rows],
-            "row_index": [reject.index for _, reject in rows],
+            "row_index": [None if reject.index == WHOLE_BATCH else reject.index for _, reject in rows],
             "field": [reject.field for _, reject in rows],
             "reason": [reject.reason for _, reject in rows],
             "service": [_service(reject.raw) for _, reject in rows],
-            "raw": [reject.raw.decode("utf-8", "backslashreplace") for _, reject in rows],
+            "raw": [reject.raw for _, reject in rows],
         },
         schema_overrides={name: dtype for name, dtype in REJECT_COLUMNS.items() if name != "received_at"},
     )
@@ -176,5 +179,6 @@ def _service(raw: bytes) -> str | None:
 
 
 def _poisoned(batch: StoredBatch, reason: str) -> Batch:
-    rejects = _rejects([(batch, Rejected(0, "", reason, batch.body))])
+    whole = Rejected(WHOLE_BATCH, "", reason, batch.body)
+    rejects = _rejects([(batch, reject) for reject in (whole, *batch.rejected)])
     return Batch(rejects=rejects, watermark=batch.seq)

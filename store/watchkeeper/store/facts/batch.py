@@ -92,6 +92,7 @@ CHANGE_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "url": pl.String,
 }
 REJECT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
     "received_at": TIME,
     "kind": pl.String,
     "batch": pl.String,
@@ -99,7 +100,7 @@ REJECT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "field": pl.String,
     "reason": pl.String,
     "service": pl.String,
-    "raw": pl.String,
+    "raw": pl.Binary,
 }
 GPU_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "ts": TIME,

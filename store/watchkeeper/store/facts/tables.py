@@ -63,8 +63,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
             utilization DOUBLE, memory_used_mib DOUBLE, memory_free_mib DOUBLE, power_w DOUBLE, temperature_c DOUBLE,
             sm_clock_mhz DOUBLE, tensor_active DOUBLE, energy_mj DOUBLE, xid BIGINT)""",
         """CREATE TABLE rejects (
-            received_at TIMESTAMP, kind VARCHAR, batch VARCHAR, row_index INTEGER, field VARCHAR, reason VARCHAR,
-            service VARCHAR, raw VARCHAR)""",
+            id VARCHAR, received_at TIMESTAMP, kind VARCHAR, batch VARCHAR, row_index INTEGER, field VARCHAR,
+            reason VARCHAR, service VARCHAR, raw BLOB, replayed_at TIMESTAMP)""",
         """CREATE TABLE ingest (
             hour TIMESTAMP, service VARCHAR, kind VARCHAR, loaded BIGINT, duplicates BIGINT, rejected BIGINT,
             clock_skewed BIGINT, last_ts TIMESTAMP)""",

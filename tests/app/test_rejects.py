@@ -1,0 +1,108 @@
+"""Rejects over a real server: listed with their reasons, corrected, sent again once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from e2e.running import Server, run, until
+
+from watchkeeper.app import replaying
+from watchkeeper.app.remote import Remote
+
+NO_SERVICE = b'{"id": "a", "ts": 1767600000}'
+NOT_TEXT = b'{"id": "\xff\xfe", "service": "shop"}'
+PRETTY = b'{\n "id": "b",\n "service": 7\n}'
+
+
+@pytest.fixture
+def told(server: Server) -> Server:
+    """A server that turned three rows away: one without a service, one that is no text, one over several lines."""
+    body = NO_SERVICE + b"\n" + NOT_TEXT
+    assert server.client.post("/v1/predictions", content=body).json()["rejected"] == 2
+    headers = {"Content-Type": "application/json"}
+    assert server.client.post("/v1/predictions", content=b"[" + PRETTY + b"]", headers=headers).json()["rejected"] == 1
+    until(lambda: len(listed(server)["rejects"]), lambda n: n == 3)
+    return server
+
+
+def listed(server: Server, **query: str) -> dict:
+    return server.get("/v1/rejects", **query)
+
+
+def replay(server: Server, *options: str) -> dict:
+    done = run("rejects", "replay", "--url", server.url, "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_they_are_listed_and_counted_by_reason(told: Server) -> None:
+    found = listed(told)
+    assert [(r["row_index"], r["field"], r["service"]) for r in found["rejects"]] == [
+        (0, "service", None),
+        (1, "", None),
+        (0, "service", None),
+    ]
+    assert found["rejects"][0]["raw"] == NO_SERVICE.decode()
+    assert replaying.Line("x", "predictions", raw_base64=found["rejects"][1]["raw_base64"]).body == NOT_TEXT
+    assert sorted((r["n"], r["reason"]) for r in found["reasons"]) == [
+        (1, "expected `str`, got `int`"),
+        (1, "not UTF-8 at byte 8"),
+        (1, "object missing required field `service`"),
+    ]
+    assert listed(told, kind="outcomes")["rejects"] == []
+    assert listed(told, service="shop")["reasons"] == []
+    assert len(listed(told, since="2100-01-01")["rejects"]) == 0
+    assert len(listed(told, limit="1")["rejects"]) == 1
+    text = run("rejects", "list", "--url", told.url).stdout
+    assert "object missing required field" in text
+    assert NO_SERVICE.decode() in text
+
+
+def test_a_row_that_fails_again_is_a_new_reject_and_the_old_one_is_closed(told: Server) -> None:
+    before = {r["id"] for r in listed(told)["rejects"]}
+    report = replay(told)
+    assert (report["sent"], report["accepted"], report["rejected"], report["left_open"]) == (3, 0, 3, 0)
+    assert any("missing required field" in reason for reason in report["reasons"])
+    after = until(lambda: listed(told)["rejects"], lambda rows: len(rows) == 3)
+    assert before.isdisjoint(r["id"] for r in after)
+    assert sorted(map(raw_of, after)) == sorted([NO_SERVICE, NOT_TEXT, PRETTY]), "byte for byte, also the second time"
+    assert len(listed(told, replayed="true")["rejects"]) == 6
+
+
+def raw_of(reject: dict) -> bytes:
+    return replaying.Line("x", "predictions", raw=reject.get("raw"), raw_base64=reject.get("raw_base64")).body
+
+
+def test_corrected_in_a_file_they_are_stored_once(told: Server, tmp_path: Path) -> None:
+    file = tmp_path / "rejects.ndjson"
+    assert run("rejects", "export", file, "--url", told.url).returncode == 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [sorted(row.keys() & {"event", "raw", "raw_base64"}) for row in rows] == [["event"], ["raw_base64"], ["raw"]]
+    rows[0]["event"]["service"] = "shop"
+    rows[1] |= {"raw_base64": None, "event": {"id": "c", "service": "shop", "ts": 1767600000}}
+    rows[2]["raw"] = rows[2]["raw"].replace("7", '"shop"')
+    file.write_text("\n".join(map(json.dumps, rows)))
+    report = replay(told, "--file", str(file))
+    assert (report["accepted"], report["rejected"], report["reasons"]) == (3, 0, [])
+    assert listed(told)["rejects"] == []
+    assert told.settled()["services"]["shop"]["loaded"] == 3
+    assert replay(told, "--file", str(file))["accepted"] == 3, "the first answers, given again"
+    again = told.settled()
+    assert (again["services"]["shop"]["loaded"], again["repeated_batches"]) == (3, 2)
+
+
+def test_a_kind_without_a_route_stays_open_and_nothing_is_sent() -> None:
+    remote = Remote("http://127.0.0.1:9")
+    report = replaying.replay(remote, [replaying.Line("1.0", "gpu_samples", 0, raw="{}")])
+    assert (report.sent, report.left_open) == (0, 1)
+    assert "gpu_samples" in report.reasons[0]
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    missing = run("rejects", "replay", "--file", tmp_path / "none.ndjson", "--url", "http://127.0.0.1:9")
+    assert (missing.returncode, "No such file" in missing.stderr) == (3, True)
+    (tmp_path / "bad.ndjson").write_text("{")
+    bad = run("rejects", "replay", "--file", tmp_path / "bad.ndjson", "--url", "http://127.0.0.1:9")
+    assert (bad.returncode, "as `rejects export` wrote it" in bad.stderr) == (3, True)
