@@ -77,6 +77,14 @@ class PredictionFields(TypedDict, total=False):
     workflow: str
     step: str
     tool: str
+    agent: str
+    operation: str
+    trace_id: str
+    parent_id: str
+    conversation: str
+    finish_reason: str
+    service_tier: str
+    sample_weight: float
     needed_by: Time
     used_at: Time
     reason_codes: Sequence[str]

@@ -55,6 +55,14 @@ class Request:
     workflow: str | None = None
     step: str | None = None
     tool: str | None = None
+    agent: str | None = None
+    operation: str | None = None
+    trace_id: str | None = None
+    parent_id: str | None = None
+    conversation: str | None = None
+    finish_reason: str | None = None
+    service_tier: str | None = None
+    sample_weight: float | None = None
     needed_by: Time | None = None
     used_at: Time | None = None
     reason_codes: Sequence[str] | None = None

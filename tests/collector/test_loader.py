@@ -102,6 +102,14 @@ def test_every_field_of_a_prediction_arrives(bench: Bench) -> None:
         "workflow": "w",
         "step": "s",
         "tool": "t",
+        "agent": "a",
+        "operation": "chat",
+        "trace_id": "tr",
+        "parent_id": "pa",
+        "conversation": "co",
+        "finish_reason": "stop",
+        "service_tier": "flex",
+        "sample_weight": 2.5,
         "reason_codes": ["a", "b"],
     }
     nested = {

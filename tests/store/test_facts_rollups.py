@@ -248,3 +248,19 @@ def test_the_hour_of_an_event_is_its_own_not_that_of_its_arrival() -> None:
     made = Made()
     made.load(event(ts=START - timedelta(microseconds=1), received_at=START + HOUR))
     assert made.rows("SELECT bucket FROM traffic_hour") == [(START - HOUR,)]
+
+
+def test_what_happens_around_a_request_is_kept_but_is_no_request() -> None:
+    made = Made()
+    operations = (None, "chat", "my own", "attempt", "execute_tool", "guardrail")
+    made.load(*(event(operation=operation, latency_ms=1.0, segments={"d": "x"}) for operation in operations))
+    assert made.value("SELECT count(*) FROM predictions") == len(operations)
+    counted = made.rows("SELECT dim, sum(requests), sum(latency_n) FROM traffic_hour GROUP BY dim ORDER BY dim")
+    assert counted == [("", 3, 3), ("d", 3, 3)]
+
+
+def test_what_is_ignored_is_counted() -> None:
+    made = Made()
+    for _ in range(2):
+        made.load(ignored={("otlp_traces", "span"): 3})
+    assert made.rows("SELECT kind, what, sum(n) FROM ignored GROUP BY ALL") == [("otlp_traces", "span", 6)]

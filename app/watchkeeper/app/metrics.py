@@ -43,6 +43,14 @@ class ServerCollector:
         ):
             events.add_metric([fate], count)
         yield events
+        ignored = CounterMetricFamily(
+            "watchkeeper_ignored_rows",
+            "Sound rows that are nothing to keep here, by what they are",
+            labels=["kind", "what"],
+        )
+        for (kind, what), count in self.status.ignored().items():
+            ignored.add_metric([kind, what], count)
+        yield ignored
         yield GaugeMetricFamily("watchkeeper_inbox_events", "Events kept but not loaded yet", value=status.waiting)
         yield GaugeMetricFamily(
             "watchkeeper_loader_lag_seconds", "Age of the oldest event that is not loaded", value=status.lag_seconds

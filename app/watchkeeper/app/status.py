@@ -41,6 +41,7 @@ class Status(msgspec.Struct, frozen=True):
     loaded: int
     rejected: int
     duplicates: int
+    ignored: int
     repeated_batches: int
     waiting: int
     pending_outcomes: int
@@ -81,6 +82,7 @@ class StatusReader:
             loaded=sum(s.loaded for s in services.values()),
             rejected=inbox.rejected,
             duplicates=sum(s.duplicates for s in services.values()),
+            ignored=int(self.facts.read("SELECT coalesce(sum(n), 0)::BIGINT AS n FROM ignored")["n"].item()),
             repeated_batches=inbox.repeated_batches,
             waiting=inbox.backlog_rows,
             pending_outcomes=pending,
@@ -93,6 +95,13 @@ class StatusReader:
             services={name: service for name, service in services.items() if name},
             notes=self._notes(),
         )
+
+    def ignored(self) -> dict[tuple[str, str], int]:
+        """Count what was ignored by kind and what it was: the hundred that are most."""
+        rows = self.facts.read(
+            "SELECT kind, what, sum(n)::BIGINT AS n FROM ignored GROUP BY ALL ORDER BY n DESC, kind, what LIMIT 100"
+        )
+        return {(row["kind"], row["what"]): row["n"] for row in rows.iter_rows(named=True)}
 
     def _services(self) -> dict[str, ServiceStatus]:
         """Count by service; what belongs to none (GPU samples, outcomes that name no service) is under ""."""

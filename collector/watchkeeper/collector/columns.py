@@ -42,6 +42,14 @@ _DIRECT = (
     "workflow",
     "step",
     "tool",
+    "agent",
+    "operation",
+    "trace_id",
+    "parent_id",
+    "conversation",
+    "finish_reason",
+    "service_tier",
+    "sample_weight",
 )
 _TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning")
 

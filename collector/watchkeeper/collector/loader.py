@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -118,6 +119,7 @@ class InboxLoader:
         whole = Events()
         received: dict[str, list[int]] = {"predictions": [], "outcomes": [], "reviews": [], "changes": []}
         rejected: list[tuple[StoredBatch, Rejected]] = []
+        ignored: Counter[tuple[str, str]] = Counter()
         for batch in batches:
             rejected += [(batch, reject) for reject in batch.rejected]
             if not batch.rows:
@@ -126,7 +128,7 @@ class InboxLoader:
             rejected += [(batch, reject) for reject in one.rejected]
             offset = len(whole.predictions)
             whole.unknown.update({offset + position: fields for position, fields in one.unknown.items()})
-            whole.ignored.update(one.ignored)
+            ignored.update({(batch.kind, what): count for what, count in one.ignored.items()})
             whole.gpus += one.gpus
             for kind, moments in received.items():
                 rows = getattr(one, kind)
@@ -143,6 +145,7 @@ class InboxLoader:
             changes=columns.changes(whole.changes, received["changes"]) if whole.changes else None,
             gpus=gpus,
             rejects=_rejects(rejected),
+            ignored=ignored,
             watermark=batches[-1].seq,
         )
         return batch, max((end for end in ends if end is not None), default=None)

@@ -37,6 +37,32 @@ ERROR_CLASSES = (
 """The error classes that a page knows; any other word is kept as it is."""
 
 
+INNER_OPERATIONS = frozenset(
+    {
+        "attempt",
+        "execute_tool",
+        "create_agent",
+        "invoke_agent",
+        "invoke_workflow",
+        "plan",
+        "chain",
+        "prompt",
+        "retrieval",
+        "guardrail",
+        "evaluation",
+        "search_memory",
+        "create_memory",
+        "update_memory",
+        "upsert_memory",
+        "delete_memory",
+        "create_memory_store",
+        "delete_memory_store",
+    }
+)
+"""What happens around requests to a model. Such rows are kept and can be read, but are no requests of the traffic: they
+would count a request, its tokens and its errors twice."""
+
+
 class Check(Struct, frozen=True, omit_defaults=True):
     """One guardrail, schema, plausibility or security check of one prediction."""
 
@@ -97,6 +123,14 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     workflow: Name | None = None
     step: Name | None = None
     tool: Name | None = None
+    agent: Name | None = None
+    operation: Name | None = None
+    trace_id: Id | None = None
+    parent_id: Id | None = None
+    conversation: Id | None = None
+    finish_reason: Name | None = None
+    service_tier: Name | None = None
+    sample_weight: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     needed_by: Time | None = None
     used_at: Time | None = None
     reason_codes: Annotated[list[Name], Meta(max_length=50)] | None = None

@@ -51,6 +51,14 @@ PREDICTION_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "workflow": pl.String,
     "step": pl.String,
     "tool": pl.String,
+    "agent": pl.String,
+    "operation": pl.String,
+    "trace_id": pl.String,
+    "parent_id": pl.String,
+    "conversation": pl.String,
+    "finish_reason": pl.String,
+    "service_tier": pl.String,
+    "sample_weight": pl.Float64,
     "needed_by": TIME,
     "used_at": TIME,
     "reason_codes": pl.List(pl.String),
@@ -137,7 +145,10 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Everything that one load commits, and the inbox position that it reaches."""
+    """Everything that one load commits, and the inbox position that it reaches.
+
+    ``ignored`` counts, by kind and what it was, the rows that were sound but nothing that is kept here.
+    """
 
     predictions: Predictions | None = None
     outcomes: pl.DataFrame | None = None
@@ -145,6 +156,7 @@ class Batch:
     changes: pl.DataFrame | None = None
     rejects: pl.DataFrame | None = None
     gpus: pl.DataFrame | None = None
+    ignored: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     watermark: int | None = None
 
 

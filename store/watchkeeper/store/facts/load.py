@@ -107,6 +107,8 @@ class Loader:
             fresh = outcomes.services(connection, "(SELECT NULL::VARCHAR AS service FROM fresh_rows)")
             _count(connection, "gpu_samples", frame.with_columns(nobody), "ts", fresh, now)
             loaded, duplicates = loaded + len(fresh), duplicates + frame.height - len(fresh)
+        if batch.ignored:
+            insert(connection, "ignored", _ignored(batch.ignored, now))
         rejected = 0
         if batch.rejects is not None:
             rejected = batch.rejects.height
@@ -267,6 +269,12 @@ def _count_rejects(connection: duckdb.DuckDBPyConnection, rejects: pl.DataFrame,
             pl.lit(0, pl.Int64).alias("duplicates"),
         ),
     )
+
+
+def _ignored(counts: Mapping[tuple[str, str], int], now: datetime) -> pl.DataFrame:
+    rows = [(kind, what, count) for (kind, what), count in counts.items()]
+    frame = pl.DataFrame(rows, schema={"kind": pl.String, "what": pl.String, "n": pl.Int64}, orient="row")
+    return frame.with_columns(pl.lit(now).dt.truncate("1h").cast(pl.Datetime("us")).alias("hour"))
 
 
 def _finite(series: pl.Series) -> pl.Series:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import duckdb
 import polars as pl
 
+from watchkeeper.schemas.events import INNER_OPERATIONS
 from watchkeeper.store.facts.batch import Fields
 from watchkeeper.store.facts.connection import registered
 
@@ -59,6 +60,7 @@ _CHECKS = """
     len(list_filter(checks, lambda c: NOT c.passed)) > 0 AS check_failed,
     len(list_filter(checks, lambda c: c.blocked)) > 0 AS check_blocked
 """
+_COUNTED = f"operation IS NULL OR operation NOT IN ({', '.join(repr(name) for name in sorted(INNER_OPERATIONS))})"
 
 
 def bucket_value(log_bucket: int) -> float:
@@ -131,7 +133,7 @@ def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl
     """Add the increments of these new predictions; ``now`` (naive UTC) says how old a minute may be."""
     rows = frame.with_row_index("position").with_columns(pl.col("position").cast(pl.Int64))
     with registered(connection, "new_rows", rows), registered(connection, "new_segments", segments):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT *, {_CHECKS} FROM new_rows")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT *, {_CHECKS} FROM new_rows WHERE {_COUNTED}")
         connection.execute(
             """CREATE OR REPLACE TEMP TABLE rolled_segments AS
                SELECT r.*, s.dim, s.value FROM new_segments s JOIN rolled r USING (position)"""

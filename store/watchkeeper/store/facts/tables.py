@@ -34,7 +34,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
             status VARCHAR, error_class VARCHAR, tokens_input BIGINT, tokens_cache_read BIGINT,
             tokens_cache_write BIGINT, tokens_output BIGINT, tokens_reasoning BIGINT, cost DOUBLE, currency VARCHAR,
             attempts INTEGER, fallback_from VARCHAR, fallback_reason VARCHAR, workflow VARCHAR, step VARCHAR,
-            tool VARCHAR, needed_by TIMESTAMP, used_at TIMESTAMP, reason_codes VARCHAR[],
+            tool VARCHAR, agent VARCHAR, operation VARCHAR, trace_id VARCHAR, parent_id VARCHAR, conversation VARCHAR,
+            finish_reason VARCHAR, service_tier VARCHAR, sample_weight DOUBLE, needed_by TIMESTAMP, used_at TIMESTAMP,
+            reason_codes VARCHAR[],
             checks STRUCT(name VARCHAR, kind VARCHAR, passed BOOLEAN, blocked BOOLEAN, score DOUBLE)[],
             clock_skew BOOLEAN, server_ts BOOLEAN, extra VARIANT)""",
         "CREATE TABLE models (service VARCHAR, model VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP)",
@@ -68,6 +70,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE ingest (
             hour TIMESTAMP, service VARCHAR, kind VARCHAR, loaded BIGINT, duplicates BIGINT, rejected BIGINT,
             clock_skewed BIGINT, last_ts TIMESTAMP)""",
+        "CREATE TABLE ignored (hour TIMESTAMP, kind VARCHAR, what VARCHAR, n BIGINT)",
         f"CREATE TABLE traffic_minute ({_TRAFFIC_COLUMNS})",
         f"CREATE TABLE traffic_hour ({_TRAFFIC_COLUMNS})",
         f"CREATE TABLE latency_minute ({_LATENCY_COLUMNS})",
