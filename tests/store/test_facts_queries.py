@@ -37,6 +37,7 @@ def full() -> Made:
                     cost=0.5 if n % 2 else None,
                     status="error" if n == 3 else "ok",
                     segments={"d": f"s{n % 3}"},
+                    trace_id=f"t{day}-{n}",
                     features={"x": float(n), "c": "new" if (day, n) == (5, 0) else f"c{n % 4}"},
                 )
                 for n in range(20)

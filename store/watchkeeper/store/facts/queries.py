@@ -17,6 +17,7 @@ from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
+from watchkeeper.store.facts.tasks import tasks
 
 MAX_BUCKETS = 5_000
 FINEST = timedelta(minutes=1)
@@ -205,6 +206,11 @@ QUERIES: Mapping[str, NamedQuery] = {
     ),
     "features": NamedQuery("How clean are the inputs?", _SCOPE, _features),
     "gpus": NamedQuery("How busy was each GPU?", ("start", "end"), _gpus),
+    "tasks": NamedQuery(
+        "What does a finished task take: steps, tool errors, loops, money?",
+        ("start", "end", "service"),
+        lambda reader, ask: tasks(reader.facts, ask.window, ask.service),
+    ),
     "changes": NamedQuery(
         "What was changed on purpose?", ("start", "end", "service"), lambda r, a: r.changes(a.service, a.window)
     ),
