@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 
 from watchkeeper.alerts import api_models as shapes
 from watchkeeper.alerts import feedback, story
 from watchkeeper.alerts.links import Links
-from watchkeeper.schemas.errors import NotFound, Unavailable
+from watchkeeper.schemas.access import BY_SERVICE, Caller, caller_of
+from watchkeeper.schemas.errors import NotAllowed, NotFound, Unavailable
 from watchkeeper.schemas.events import Feedback
 from watchkeeper.schemas.findings import Severity
 from watchkeeper.store.control import findings, incidents
@@ -28,41 +29,64 @@ STATES: dict[str, tuple[Phase, ...]] = {
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
+def _caller(request: Request) -> Caller:
+    return caller_of(request.scope)
+
+
+Who = Annotated[Caller, Depends(_caller)]
+
+
 def incident_routes(control: Control, clock: Callable[[], datetime], links: Links) -> APIRouter:
     """Give ``/v1/incidents``, ``/v1/findings`` and ``/v1/alerts/quality``; ``clock`` stamps what people do."""
     router = APIRouter(prefix="/v1", tags=["alerts"])
 
-    @router.get("/incidents")
+    @router.get("/incidents", tags=[BY_SERVICE])
     def list_incidents(
-        state: Literal["open", "firing", "resolved", "all"] = "open", service: str | None = None, limit: Limit = 200
+        who: Who,
+        state: Literal["open", "firing", "resolved", "all"] = "open",
+        service: str | None = None,
+        limit: Limit = 200,
     ) -> shapes.Incidents:
         """List incidents, the newest first; open means pending or firing."""
         with _as_http(), control.snapshot() as tx:
+            who.reads(service)
             found = incidents.listed(tx, states=STATES[state], service=service, limit=limit)
             return shapes.Incidents(incidents=story.lines(tx, found, links))
 
-    @router.get("/incidents/{incident_id}")
-    def get_incident(incident_id: str) -> shapes.IncidentStory:
-        """Tell everything about one incident."""
-        with _as_http(), control.snapshot() as tx:
-            return story.whole(tx, incidents.get(tx, incident_id), links)
+    def check(incident_id: str, who: Caller) -> None:
+        with control.snapshot() as tx:
+            who.reads(incidents.get(tx, incident_id).service)
 
-    @router.post("/incidents/{incident_id}/acknowledge")
-    def acknowledge(incident_id: str, body: shapes.AcknowledgeBody) -> shapes.IncidentStory:
+    def told(incident_id: str, who: Caller) -> shapes.IncidentStory:
+        with _as_http(), control.snapshot() as tx:
+            incident = incidents.get(tx, incident_id)
+            who.reads(incident.service)
+            return story.whole(tx, incident, links)
+
+    @router.get("/incidents/{incident_id}", tags=[BY_SERVICE])
+    def get_incident(incident_id: str, who: Who) -> shapes.IncidentStory:
+        """Tell everything about one incident."""
+        return told(incident_id, who)
+
+    @router.post("/incidents/{incident_id}/acknowledge", tags=[BY_SERVICE])
+    def acknowledge(incident_id: str, body: shapes.AcknowledgeBody, who: Who) -> shapes.IncidentStory:
         """Note who takes it on; who was first stays."""
         with _as_http():
-            feedback.acknowledge(control, incident_id, body.by, clock())
-        return get_incident(incident_id)
+            check(incident_id, who)
+            feedback.acknowledge(control, incident_id, body.by, clock(), who)
+        return told(incident_id, who)
 
-    @router.post("/incidents/{incident_id}/feedback")
-    def give_feedback(incident_id: str, body: shapes.FeedbackBody) -> shapes.IncidentStory:
+    @router.post("/incidents/{incident_id}/feedback", tags=[BY_SERVICE])
+    def give_feedback(incident_id: str, body: shapes.FeedbackBody, who: Who) -> shapes.IncidentStory:
         """Store what someone says of it; the last word counts."""
         with _as_http():
-            feedback.give_feedback(control, incident_id, Feedback(body.word, body.reason, body.by), clock())
-        return get_incident(incident_id)
+            check(incident_id, who)
+            feedback.give_feedback(control, incident_id, Feedback(body.word, body.reason, body.by), clock(), who)
+        return told(incident_id, who)
 
-    @router.get("/findings")
+    @router.get("/findings", tags=[BY_SERVICE])
     def list_findings(
+        who: Who,
         service: str | None = None,
         severity: Severity | None = None,
         since: datetime | None = None,
@@ -72,6 +96,7 @@ def incident_routes(control: Control, clock: Callable[[], datetime], links: Link
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
         with _as_http(), control.snapshot() as tx:
+            who.reads(service)
             found = findings.recent(tx, service=service, severity=severity, since=since, limit=limit)
         return shapes.Findings(findings=[shapes.FindingOut.of(finding) for finding in found])
 
@@ -93,5 +118,7 @@ def _as_http() -> Generator[None]:
         yield
     except NotFound as error:
         raise HTTPException(404, str(error)) from error
+    except NotAllowed as error:
+        raise HTTPException(403, str(error)) from error
     except Unavailable as error:
         raise HTTPException(503, str(error), headers={"Retry-After": "2"}) from error

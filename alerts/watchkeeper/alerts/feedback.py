@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from watchkeeper.schemas.access import ANYONE, Caller
 from watchkeeper.schemas.events import Feedback
 from watchkeeper.store.control import audit, incidents
 from watchkeeper.store.control import feedback as stored
@@ -49,14 +50,16 @@ class Quality:
         return self.acted_on / judged if judged else None
 
 
-def acknowledge(control: Control, incident_id: str, by: str | None, now: datetime) -> Incident:
+def acknowledge(control: Control, incident_id: str, by: str | None, now: datetime, caller: Caller = ANYONE) -> Incident:
     """Note that someone is on it. Who was first stays; the incident goes on, and what is new is still told.
 
     Raises:
         NotFound: there is no such incident.
+        NotAllowed: the caller may not act for this user.
 
     """
-    actor = by or NOBODY_NAMED
+    known = caller.for_user(by)
+    actor = known.actor or NOBODY_NAMED
     with control.transaction() as tx:
         tx.serialize("intake")
         incident = incidents.get(tx, incident_id)
@@ -65,24 +68,26 @@ def acknowledge(control: Control, incident_id: str, by: str | None, now: datetim
         taken = replace(incident, acknowledged_at=now, acknowledged_by=actor)
         incidents.save(tx, taken)
         incidents.note(tx, incident_id, IncidentEvent(now, "acknowledged", actor=actor))
-        audit.add(tx, AuditEntry(now, actor, "incident.acknowledged", incident_id))
+        audit.add(tx, AuditEntry(now, actor, "incident.acknowledged", incident_id, key=known.label))
         return taken
 
 
-def give_feedback(control: Control, incident_id: str, said: Feedback, now: datetime) -> None:
+def give_feedback(control: Control, incident_id: str, said: Feedback, now: datetime, caller: Caller = ANYONE) -> None:
     """Store what someone says of an incident; the last word counts, the earlier ones stay on the timeline.
 
     Raises:
         NotFound: there is no such incident.
+        NotAllowed: the caller may not act for this user.
 
     """
-    actor = said.by or NOBODY_NAMED
+    known = caller.for_user(said.by)
+    actor = known.actor or NOBODY_NAMED
     with control.transaction() as tx:
         incidents.get(tx, incident_id)
-        stored.add(tx, incident_id, Verdict(now, said.word, said.reason, said.by))
+        stored.add(tx, incident_id, Verdict(now, said.word, said.reason, known.actor))
         detail = {"word": said.word, "reason": said.reason}
         incidents.note(tx, incident_id, IncidentEvent(now, "feedback", {**detail}, actor))
-        audit.add(tx, AuditEntry(now, actor, "incident.feedback", incident_id, {**detail}))
+        audit.add(tx, AuditEntry(now, actor, "incident.feedback", incident_id, {**detail}, known.label))
 
 
 def quality(tx: Transaction) -> list[Quality]:

@@ -1,18 +1,15 @@
-"""Who may talk to the server: everyone on loopback, whoever holds the key elsewhere.
+"""Who may talk to the server: whoever holds a key; everyone, where there are no keys and only loopback is listened on.
 
-The key lives in one file that server, dashboard and command line read. The server makes it where it is missing.
+The first key may live in one file that server, dashboard and command line read: the server makes it where it is
+missing, and it may do everything. The other keys are control data (``watchkeeper keys``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import os
 import secrets
 from pathlib import Path
-
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchkeeper.schemas.errors import SettingsError
 
@@ -34,18 +31,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def server_key(host: str, key_file: str) -> str | None:
-    """Give the key to ask for; refuse to be reached from elsewhere without one."""
-    if key_file:
-        return _read_or_make(Path(key_file))
-    if is_loopback(host):
-        return None
-    raise SettingsError(
-        f"will not listen on {host} without an API key: set auth.api_key_file "
-        "(WATCHKEEPER_AUTH_API_KEY_FILE) to a path, a key is made there; or listen on 127.0.0.1"
-    )
-
-
 def client_key(key_file: str) -> str | None:
     """Give the key to send, if one is set; the environment's WATCHKEEPER_API_KEY comes first."""
     given = os.environ.get("WATCHKEEPER_API_KEY")
@@ -57,7 +42,8 @@ def client_key(key_file: str) -> str | None:
         raise SettingsError(f"cannot read the API key {key_file}: {error.strerror}. Start the server first") from None
 
 
-def _read_or_make(path: Path) -> str:
+def read_or_make(path: Path) -> str:
+    """Give the key in a file, which is made, readable by its owner alone, where it is missing."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -78,27 +64,3 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the API key file {path}: {error}") from None
-
-
-class KeyRequired:
-    """ASGI middleware: every path but health and readiness needs ``Authorization: Bearer KEY``."""
-
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self._app = app
-        self._digest = hashlib.sha256(key.encode()).digest()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what may pass; answer 401 to the rest."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not self._allowed(scope):
-            body = b'{"error":"NotAllowed","reason":"send Authorization: Bearer KEY with the key of this server"}'
-            headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-            return
-        await self._app(scope, receive, send)
-
-    def _allowed(self, scope: Scope) -> bool:
-        for name, value in scope["headers"]:
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                return hmac.compare_digest(hashlib.sha256(value[7:].strip()).digest(), self._digest)
-        return False

@@ -6,7 +6,8 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from enum import Enum
+from typing import Annotated, Any, cast
 
 import msgspec
 import polars as pl
@@ -16,6 +17,7 @@ from watchkeeper.app import metrics
 from watchkeeper.app.moments import moment
 from watchkeeper.app.status import StatusReader
 from watchkeeper.schemas import events
+from watchkeeper.schemas.access import BY_SERVICE, caller_of
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.findings import Window
@@ -49,9 +51,11 @@ class ReadRoutes:
         add("/v1/status", self.show_status, summary="What became of the events")
         add("/v1/schemas", self.schemas, summary="JSON Schema of every event")
         add("/v1/declared", self.declared, summary="Systems, objectives, prices, value models in force")
-        add("/v1/predictions/{prediction_id:path}", self.prediction, summary="The whole story of one decision")
+        by_service: list[str | Enum] = [BY_SERVICE]
+        story_path = "/v1/predictions/{prediction_id:path}"
+        add(story_path, self.prediction, summary="The whole story of one decision", tags=by_service)
         add("/v1/queries", self.queries, summary="The named queries")
-        add("/v1/queries/{name}", self.query, summary="The rows of one named query")
+        add("/v1/queries/{name}", self.query, summary="The rows of one named query", tags=by_service)
         return router
 
     def health(self) -> dict[str, str]:
@@ -79,9 +83,11 @@ class ReadRoutes:
         """Give what is declared."""
         return _json(self.declarations())
 
-    def prediction(self, prediction_id: str) -> Response:
+    def prediction(self, request: Request, prediction_id: str) -> Response:
         """Tell one decision."""
-        return _json(_aware(story(self.reader.facts, prediction_id)))
+        told = story(self.reader.facts, prediction_id)
+        caller_of(request.scope).reads(cast("dict[str, str]", told["prediction"])["service"])
+        return _json(_aware(told))
 
     def queries(self) -> Response:
         """List the queries."""
@@ -105,6 +111,8 @@ class ReadRoutes:
         subject: str | None = None,
     ) -> Response:
         """Answer one query, as JSON or as an Arrow IPC stream."""
+        by_service = name in QUERIES and "service" in QUERIES[name].parameters
+        caller_of(request.scope).reads(service if by_service else None)
         until = moment("end", end) or self.clock()
         window = Window(moment("start", start) or until - DEFAULT_WINDOW, until)
         if window.start > window.end:

@@ -17,10 +17,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from watchkeeper.app import __version__, commands, options
-from watchkeeper.app.options import ConfigOption, DataDirOption, JsonOption, UrlOption
+from watchkeeper.app.options import CHECK_FAILED, ConfigOption, DataDirOption, JsonOption, UrlOption
 from watchkeeper.schemas.errors import WatchkeeperError
-
-CHECK_FAILED = 7
 
 cli = typer.Typer(
     name="watchkeeper",

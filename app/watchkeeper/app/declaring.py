@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from watchkeeper.alerts.routing import check_receivers
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
+from watchkeeper.app.options import operator
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.settings import Settings
@@ -21,10 +23,17 @@ def apply_folder(settings: Settings, folder: Path | None) -> dict[str, list[str]
     chosen = folder or (Path(settings.control.declared_dir) if settings.control.declared_dir else None)
     if chosen is None:
         raise SettingsError("which folder? Name it, or set control.declared_dir")
+    with opened_control(settings) as control:
+        return apply_to(control, chosen)
+
+
+@contextmanager
+def opened_control(settings: Settings) -> Generator[Control]:
+    """Open the control data for one command; a server may run beside it."""
     make_data_folder(settings)
     control = open_control(settings.control_url)
     try:
-        return apply_to(control, chosen)
+        yield control
     finally:
         control.close()
 
@@ -39,7 +48,7 @@ def make_data_folder(settings: Settings) -> None:
 
 def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:
     """Apply a folder to open control data, as the user who runs this."""
-    report = apply(folder, control, wall(), _actor(), [check_receivers, _check_monitors])
+    report = apply(folder, control, wall(), operator(), [check_receivers, _check_monitors])
     return {
         "added": list(report.added),
         "changed": list(report.changed),
@@ -58,10 +67,3 @@ def _check_monitors(declared: Declarations) -> list[str]:
         except SettingsError as error:
             problems.append(str(error))
     return problems
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -14,6 +15,9 @@ from watchkeeper.schemas import settings as settings_file
 
 if TYPE_CHECKING:
     from watchkeeper.app.remote import Remote
+
+CHECK_FAILED = 7
+"""The exit code of a check that says no."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -43,6 +47,14 @@ def remote(settings: settings_file.Settings, url: str | None) -> Remote:
     from watchkeeper.app.remote import Remote  # noqa: PLC0415
 
     return Remote(url or settings.base_url, settings.auth.api_key_file)
+
+
+def operator() -> str:
+    """Give the name of whoever runs the command, for the audit log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
 
 
 def show(value: object, as_json: bool, lines: Callable[[], list[str]]) -> None:

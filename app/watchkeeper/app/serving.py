@@ -12,22 +12,28 @@ from fastapi import FastAPI, Request, Response
 
 from watchkeeper.alerts.api import incident_routes
 from watchkeeper.app import __version__
-from watchkeeper.app.access import KeyRequired, server_key
+from watchkeeper.app.access import is_loopback
 from watchkeeper.app.api import ReadRoutes
+from watchkeeper.app.gate import Gate, Needs
+from watchkeeper.app.keyring import KeyRing, file_key
 from watchkeeper.app.metrics import ServerCollector
 from watchkeeper.app.rejects import RejectRoutes
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.status import StatusReader
 from watchkeeper.collector.routes import IngestRoutes, refusal
-from watchkeeper.schemas.errors import NotFound, SettingsError, WatchkeeperError
+from watchkeeper.schemas.errors import NotAllowed, NotFound, SettingsError, WatchkeeperError
 from watchkeeper.schemas.settings import Settings
+from watchkeeper.store.clock import wall
 
 log = logging.getLogger("watchkeeper.server")
 DRAIN_SECONDS = 10
 
 
 def create_app(rooms: Rooms, key: str | None) -> FastAPI:
-    """Wire the routes of every room over their stores; the rooms are started, their end is the application's."""
+    """Wire the routes of every room over their stores; the rooms are started, their end is the application's.
+
+    ``key`` is the one of the key file, where there is one.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -40,23 +46,28 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         __version__, stores.inbox, stores.facts, rooms.clock, rooms.evaluated_to, settings.server.notes_file
     )
     collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets)
-    app.include_router(IngestRoutes(stores.inbox, settings.ingest).router())
-    app.include_router(
-        ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router()
+    routers = (
+        IngestRoutes(stores.inbox, settings.ingest).router(),
+        ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),
+        RejectRoutes(stores.facts, rooms.clock).router(),
+        incident_routes(stores.control, rooms.clock, rooms.links),
     )
-    app.include_router(RejectRoutes(stores.facts, rooms.clock).router())
-    app.include_router(incident_routes(stores.control, rooms.clock, rooms.links))
+    for router in routers:
+        app.include_router(router)
     app.add_exception_handler(WatchkeeperError, _known)
-    if key is not None:
-        app.add_middleware(KeyRequired, key=key)
+    ring = KeyRing(stores.control, wall, key, open_without_keys=is_loopback(settings.server.host))
+    app.add_middleware(Gate, ring=ring, needs=Needs.of(routers))
     return app
+
+
+_STATUS: dict[type[WatchkeeperError], int] = {NotFound: 404, NotAllowed: 403}
 
 
 async def _known(_request: Request, error: Exception) -> Response:
     """Answer an error of ours with its reason."""
     known = error if isinstance(error, WatchkeeperError) else WatchkeeperError(str(error))
     response = refusal(known)
-    response.status_code = 404 if isinstance(known, NotFound) else response.status_code
+    response.status_code = _STATUS.get(type(known), response.status_code)
     return response
 
 
@@ -66,7 +77,7 @@ def serve(settings: Settings) -> None:
     for library in ("alembic", "httpx"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns at every tick of a round that takes longer
-    key = server_key(settings.server.host, settings.auth.api_key_file)
+    key = file_key(settings)
     config = uvicorn.Config(
         app=FastAPI(),
         host=settings.server.host,

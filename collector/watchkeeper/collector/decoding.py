@@ -62,13 +62,17 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request as the check sees it: decompressed, its header names in lower case."""
+    """One request as the check sees it: decompressed, its header names in lower case.
+
+    ``services``, where the sender's key is for some only: rows of others are rejected, here or by the loader.
+    """
 
     kind: str
     encoding: str
     body: bytes
     max_rows: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    services: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

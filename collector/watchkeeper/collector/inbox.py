@@ -8,6 +8,7 @@ never used twice, or the loader's watermark would skip rows.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import queue
 import sqlite3
@@ -26,7 +27,7 @@ log = logging.getLogger("watchkeeper.inbox")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, encoding TEXT NOT NULL, received_us INTEGER NOT NULL,
-    batch_key TEXT, rows INTEGER NOT NULL, body BLOB NOT NULL);
+    batch_key TEXT, rows INTEGER NOT NULL, body BLOB NOT NULL, services TEXT);
 CREATE TABLE IF NOT EXISTS rejects (
     seq INTEGER NOT NULL, row_index INTEGER NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL, raw BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS rejects_by_seq ON rejects (seq);
@@ -63,6 +64,8 @@ class Incoming:
     reply: bytes
     batch_key: str | None = None
     client: ClientCount | None = None
+    services: frozenset[str] | None = None
+    """Where the sender's key is for some services only: these."""
 
     @property
     def size(self) -> int:
@@ -82,6 +85,7 @@ class StoredBatch:
     rows: int
     body: bytes
     rejected: Sequence[Rejected]
+    services: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +168,19 @@ class Inbox:
         rows = size = 0
         with contextlib.closing(self._connect()) as connection:
             cursor = connection.execute(
-                """SELECT seq, kind, encoding, received_us, batch_key, rows, body
+                """SELECT seq, kind, encoding, received_us, batch_key, rows, body, services
                    FROM batches WHERE seq > ? ORDER BY seq""",
                 (seq,),
             )
-            for number, kind, encoding, received_us, batch_key, count, body in cursor:
+            for number, kind, encoding, received_us, batch_key, count, body, services in cursor:
                 if batches and (rows + count > max_rows or size > MAX_READ_BYTES):
                     break
                 rejects = connection.execute(
                     "SELECT row_index, field, reason, raw FROM rejects WHERE seq = ? ORDER BY row_index", (number,)
                 )
                 rejected = [Rejected(*row) for row in rejects]
-                batches.append(StoredBatch(number, kind, encoding, received_us, batch_key, count, body, rejected))
+                only = None if services is None else frozenset[str](json.loads(services))
+                batches.append(StoredBatch(number, kind, encoding, received_us, batch_key, count, body, rejected, only))
                 rows += count
                 size += len(body) + sum(len(reject.raw) for reject in rejected)
         return batches
@@ -292,8 +297,17 @@ def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:
             "INSERT INTO batch_keys VALUES (?, ?, ?)", (incoming.batch_key, incoming.received_us, incoming.reply)
         )
     cursor = connection.execute(
-        "INSERT INTO batches (kind, encoding, received_us, batch_key, rows, body) VALUES (?, ?, ?, ?, ?, ?)",
-        (incoming.kind, incoming.encoding, incoming.received_us, incoming.batch_key, incoming.rows, incoming.body),
+        """INSERT INTO batches (kind, encoding, received_us, batch_key, rows, body, services)
+           VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        (
+            incoming.kind,
+            incoming.encoding,
+            incoming.received_us,
+            incoming.batch_key,
+            incoming.rows,
+            incoming.body,
+            None if incoming.services is None else json.dumps(sorted(incoming.services)),
+        ),
     )
     if incoming.rejected:
         connection.executemany(

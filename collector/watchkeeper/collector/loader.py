@@ -19,6 +19,7 @@ import polars as pl
 from watchkeeper.collector import columns
 from watchkeeper.collector.decoding import Events, Rejected
 from watchkeeper.collector.inbox import Inbox, StoredBatch
+from watchkeeper.collector.ownership import own_only
 from watchkeeper.collector.registry import by_kind, discover
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.settings import Ingest
@@ -114,6 +115,13 @@ class InboxLoader:
             self._loaded(newest)
         self._inbox.trim(self._watermark)
 
+    def _events(self, batch: StoredBatch) -> Events:
+        events = self._decoders[batch.kind].events(batch.kind, batch.encoding, batch.body)
+        if batch.services is None:
+            return events
+        first = 1 + max((reject.index for reject in (*batch.rejected, *events.rejected)), default=-1)
+        return own_only(events, batch.services, first)
+
     def _batch(self, batches: Sequence[StoredBatch]) -> tuple[Batch, datetime | None]:
         """Decode the chunk into one unit of work; say how new its newest prediction or GPU sample is."""
         whole = Events()
@@ -124,7 +132,7 @@ class InboxLoader:
             rejected += [(batch, reject) for reject in batch.rejected]
             if not batch.rows:
                 continue
-            one = self._decoders[batch.kind].events(batch.kind, batch.encoding, batch.body)
+            one = self._events(batch)
             rejected += [(batch, reject) for reject in one.rejected]
             offset = len(whole.predictions)
             whole.unknown.update({offset + position: fields for position, fields in one.unknown.items()})

@@ -16,6 +16,7 @@ from watchkeeper.collector import body
 from watchkeeper.collector.decoding import JSON, Decoder, PlainJson, Sent, UnknownType
 from watchkeeper.collector.inbox import ClientCount, Inbox, Incoming
 from watchkeeper.collector.registry import Way, discover, ways
+from watchkeeper.schemas.access import caller_of
 from watchkeeper.schemas.errors import InputError, Overloaded, TooLarge, Unavailable, WatchkeeperError
 from watchkeeper.schemas.settings import Ingest
 
@@ -73,7 +74,8 @@ class IngestRoutes:
         limits = decoder.limits(self.limits)
         compressed = await body.read(request.stream(), limits.body_bytes)
         data = body.decompressed(compressed, headers.get("content-encoding", "").strip().lower(), limits.decoded_bytes)
-        taken = decoder.check(Sent(kind, encoding, data, limits.rows, headers))
+        services = caller_of(request.scope).services
+        taken = decoder.check(Sent(kind, encoding, data, limits.rows, headers, services))
         incoming = Incoming(
             kind=kind,
             encoding=encoding,
@@ -84,6 +86,7 @@ class IngestRoutes:
             reply=taken.reply,
             batch_key=_key(kind, headers.get("idempotency-key")),
             client=client_count(headers.get("watchkeeper-client")),
+            services=services,
         )
         ack = await asyncio.wrap_future(self.inbox.append(incoming))
         extra = {"Watchkeeper-Repeated": "true"} if ack.repeated else None

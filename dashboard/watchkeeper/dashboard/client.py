@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from watchkeeper.dashboard import rows
+from watchkeeper.schemas.access import ON_BEHALF_OF
 from watchkeeper.schemas.errors import InputError, NotAllowed, NotFound, SettingsError, Unavailable, WatchkeeperError
 
 DEFAULT_URL = "http://127.0.0.1:8090"
@@ -105,12 +106,12 @@ class Client:
 
     def acknowledge(self, incident: str, by: str | None) -> None:
         """Say that someone looks after it."""
-        self._send("POST", f"/v1/incidents/{quote(incident, safe='')}/acknowledge", body={"by": by})
+        self._send("POST", f"/v1/incidents/{quote(incident, safe='')}/acknowledge", body={"by": by}, by=by)
 
     def feedback(self, incident: str, word: str, reason: str | None, by: str | None) -> None:
         """Say whether it was any use: acted_on, known, noise or wrong_threshold."""
         body = {"word": word, "reason": reason, "by": by}
-        self._send("POST", f"/v1/incidents/{quote(incident, safe='')}/feedback", body=body)
+        self._send("POST", f"/v1/incidents/{quote(incident, safe='')}/feedback", body=body, by=by)
 
     def _get(self, path: str, kind: type[T], params: Asked | None = None) -> T:
         content = self._send("GET", path, params=params)
@@ -129,10 +130,12 @@ class Client:
         *,
         params: Asked | None = None,
         body: Mapping[str, str | None] | None = None,
+        by: str | None = None,
     ) -> bytes:
         asked = {name: _text(value) for name, value in (params or {}).items() if value is not None}
         try:
-            response = self._http.request(method, path, params=asked, json=body)
+            acting = {ON_BEHALF_OF: quote(by, safe="")} if by else None
+            response = self._http.request(method, path, params=asked, json=body, headers=acting)
         except httpx.TimeoutException as error:
             raise Unavailable(f"the server at `{self.url}` did not answer in time: it may be busy loading") from error
         except httpx.HTTPError as error:

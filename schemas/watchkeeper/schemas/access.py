@@ -16,6 +16,9 @@ from watchkeeper.schemas.errors import NotAllowed
 ON_BEHALF_OF = "Watchkeeper-On-Behalf-Of"
 """The header in which a service account names (percent-encoded) the user whom it acts for."""
 
+BY_SERVICE = "by service"
+"""The tag of a route that looks itself at what a caller with some services only may read."""
+
 SCOPE_KEY = "watchkeeper.caller"
 """Where the caller stands in an ASGI scope."""
 
@@ -50,8 +53,8 @@ class Caller:
     on_behalf_of: str | None = None
 
     def for_user(self, user: str | None) -> Caller:
-        """Give the caller as it acts for a named user; NotAllowed where it may not."""
-        if user is None or user == self.name:
+        """Give the caller as it acts for a named user, the first who is named; NotAllowed where it may not."""
+        if user is None or user == self.name or self.on_behalf_of is not None:
             return self
         if self.key is not None and not self.service_account:
             raise NotAllowed(f"the key {self.name} may not act on behalf of {user!r}: it is no service account")
@@ -61,6 +64,11 @@ class Caller:
     def actor(self) -> str | None:
         """The name to record: the user that is acted for, else the key's own; None where nobody is named."""
         return self.on_behalf_of or self.name
+
+    @property
+    def label(self) -> str | None:
+        """The key, as the audit log names it."""
+        return None if self.key is None else f"{self.name} ({self.key})"
 
     def reads(self, service: str | None) -> None:
         """Raise NotAllowed unless this one service may be read (None: all of them)."""

@@ -6,6 +6,7 @@ each value with its source.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from msgspec import Meta, Struct, field
 from watchkeeper.schemas.errors import SettingsError
 
 PREFIX = "WATCHKEEPER_"
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -171,12 +173,25 @@ def load(
         raise SettingsError(f"{error} (from {where}); see `watchkeeper config --explain`") from None
     explained = [
         Explained(
-            f"{section}.{name}", getattr(getattr(settings, section), name), sources.get(f"{section}.{name}", "default")
+            f"{section}.{name}",
+            without_password(getattr(getattr(settings, section), name)),
+            sources.get(f"{section}.{name}", "default"),
         )
         for section, struct in SECTIONS.items()
         for name in struct.__struct_fields__
     ]
     return settings, explained
+
+
+def without_password(value: object) -> object:
+    """Give a setting as it may be shown.
+
+    >>> without_password("postgresql://ada:secret@db/wk"), without_password(["http://u:p@gpu/metrics"])
+    ('postgresql://ada:***@db/wk', ['http://u:***@gpu/metrics'])
+    """
+    if isinstance(value, list):
+        return [without_password(one) for one in cast("list[object]", value)]
+    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -14,6 +14,7 @@ from msgspec import Raw
 from watchkeeper.collector import times
 from watchkeeper.collector.columns import fields_of
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
+from watchkeeper.collector.ownership import foreign
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
 from watchkeeper.schemas.events import EMPTY, KINDS, Change, Event, Outcome, Prediction, Review
 from watchkeeper.schemas.settings import Ingest
@@ -22,6 +23,7 @@ _AT = re.compile(r" - at `\$(?:\[\.*\d*\])?\.?([^`]*)`$")
 _NAMED = re.compile(r"(?:missing required|unknown) field `([^`]+)`")
 _LINE = re.compile(rb"[^\n]+")
 _BOM = b"\xef\xbb\xbf"
+_SERVICE = attrgetter("service")
 _SHOWN = 300
 """Characters of a reason: it may hold a name that the sender chose."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -74,7 +76,7 @@ class OwnEvents(PlainJson):
 
     def check(self, sent: Sent) -> Taken:
         """Decode every row: the good ones are kept, as they came."""
-        decoded = self._decoders[sent.kind].decode(sent.body, sent.encoding, sent.max_rows)
+        decoded = self._decoders[sent.kind].decode(sent.body, sent.encoding, sent.max_rows, sent.services)
         reply = plain_reply(len(decoded.events), decoded.rejected)
         return Taken(decoded.body, len(decoded.events), reply, decoded.rejected)
 
@@ -126,33 +128,34 @@ class EventDecoder:
         self._array: Callable[[bytes], list[Event]] = msgspec.json.Decoder(list[struct]).decode
         self._raws: Callable[[bytes], list[Raw]] = msgspec.json.Decoder(list[Raw]).decode
 
-    def decode(self, body: bytes, encoding: str, max_rows: int) -> Decoded:
+    def decode(self, body: bytes, encoding: str, max_rows: int, services: frozenset[str] | None = None) -> Decoded:
         """Decode a whole body; raises only where nothing of it can be read, or where it has too many rows.
 
-        A row of NDJSON is a line that is not blank; its index counts such lines.
+        A row of NDJSON is a line that is not blank; its index counts such lines. Where ``services`` are given, a row
+        of another service, or of none, is rejected.
         """
         body = body.removeprefix(_BOM)
         ends = body.count(b"\n") if encoding == "ndjson" else 0
         if ends > max_rows:
-            return self._row_by_row(body, encoding, max_rows)
+            return self._row_by_row(body, encoding, max_rows, services)
         try:
             _check_utf8(body)
             events = self._lines(body) if encoding == "ndjson" else self._array(body)
         except _UNREADABLE:
-            return self._row_by_row(body, encoding, max_rows)
+            return self._row_by_row(body, encoding, max_rows, services)
         if len(events) > max_rows:
             raise _too_many(max_rows)
         if encoding == "ndjson" and ends - len(events) not in (0, -1):  # two on a line, or one over several
-            return self._row_by_row(body, encoding, max_rows)
-        if suspicious(events):
-            return self._row_by_row(body, encoding, max_rows)
+            return self._row_by_row(body, encoding, max_rows, services)
+        if suspicious(events) or not (services is None or services.issuperset(map(_SERVICE, events))):
+            return self._row_by_row(body, encoding, max_rows, services)
         return Decoded(events, body, encoding, ())
 
     def stored(self, body: bytes, encoding: str) -> list[Event]:
         """Decode a body that ``decode`` once found good."""
         return self._lines(body) if encoding == "ndjson" else self._array(body)
 
-    def _row_by_row(self, body: bytes, encoding: str, max_rows: int) -> Decoded:
+    def _row_by_row(self, body: bytes, encoding: str, max_rows: int, services: frozenset[str] | None) -> Decoded:
         rows = self._split(body, encoding, max_rows)
         events: list[Event] = []
         good: list[bytes] = []
@@ -164,7 +167,7 @@ class EventDecoder:
             except _UNREADABLE as error:
                 rejected.append(Rejected(index, *explain(error), row))
                 continue
-            wrong = problem(event)
+            wrong = problem(event) or foreign(event, services)
             if wrong:
                 rejected.append(Rejected(index, *wrong, row))
             else:
