@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import uvicorn
 from fastapi import FastAPI
 
-from watchkeeper.collector import columns
-from watchkeeper.collector.decoders.events import EventDecoder
+from watchkeeper.collector import columns, plain
 from watchkeeper.collector.inbox import Ack, Incoming
 from watchkeeper.collector.routes import IngestRoutes
+from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.clock import wall
 from watchkeeper.store.facts.batch import Batch, Predictions
@@ -23,17 +23,17 @@ from watchkeeper.store.facts.load import Loader
 class CommitFirst:
     """Has the inbox's shape; one writer thread, as DuckDB wants it."""
 
-    def __init__(self, store: Callable[[Predictions], object]) -> None:
+    def __init__(self, store: Callable[[Predictions], object], shapes: Shapes) -> None:
         self._store = store
-        self._decoder = EventDecoder("predictions")
+        self._shapes = shapes
         self._writer = ThreadPoolExecutor(1)
 
     def append(self, incoming: Incoming) -> Future[Ack]:
         return self._writer.submit(self._commit, incoming)
 
     def _commit(self, incoming: Incoming) -> Ack:
-        events: Sequence = self._decoder.stored(incoming.body, incoming.encoding)
-        self._store(columns.predictions(events, [incoming.received_us] * len(events), {}))
+        events = plain.predictions(incoming.body, incoming.encoding)
+        self._store(columns.predictions(events, [incoming.received_us] * len(events), {}, self._shapes))
         return Ack(incoming.reply, repeated=False)
 
 
@@ -50,7 +50,7 @@ def main(kind: str, file: str, port: str) -> None:
         "duckdb_load": lambda rows: loader.load(Batch(predictions=rows)),
     }
     app = FastAPI()
-    app.include_router(IngestRoutes(CommitFirst(stores[kind]), Ingest()).router())  # pyright: ignore[reportArgumentType]
+    app.include_router(IngestRoutes(CommitFirst(stores[kind], Shapes(loader.kinds)), Ingest()).router())  # pyright: ignore[reportArgumentType]
     app.add_api_route("/ready", lambda: {"status": "ok"})
     app.add_api_route("/v1/status", lambda: {"loaded": facts.read("SELECT count(*) AS n FROM predictions")["n"].item()})
     uvicorn.run(app, port=int(port), access_log=False, log_level="warning")

@@ -22,6 +22,7 @@ from watchkeeper.store.facts.batch import (
 )
 from watchkeeper.store.facts.connection import MEMORY, FactStore
 from watchkeeper.store.facts.load import Loader
+from watchkeeper.store.facts.model_rows import from_rows
 from watchkeeper.store.facts.outcomes import text_and_number
 from watchkeeper.store.facts.reader import FactReader
 
@@ -58,8 +59,8 @@ def predictions(*rows: Mapping[str, object]) -> Predictions:
     columns = {name: [row.get(name) for row in rows] for name in PREDICTION_COLUMNS}
     for name in ("prediction", "prediction_number"):
         columns[name] = [text_and_number(row.get("prediction"))[name.endswith("number")] for row in rows]
-    return Predictions(
-        frame=pl.DataFrame(columns, schema=PREDICTION_COLUMNS),
+    return from_rows(
+        pl.DataFrame(columns, schema=PREDICTION_COLUMNS),
         features=[row.get("features") for row in rows],
         segments=[row.get("segments") for row in rows],
         extra=[row.get("extra") for row in rows],

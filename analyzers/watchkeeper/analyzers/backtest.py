@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
@@ -20,7 +21,7 @@ from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.findings import Finding, Severity
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import references
-from watchkeeper.store.facts.batch import Batch, Predictions
+from watchkeeper.store.facts.batch import Batch, ModelRows, Predictions, Wide
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.load import Loader
 from watchkeeper.store.facts.reader import FactReader
@@ -181,13 +182,13 @@ def _predictions(frame: pl.DataFrame, service: str) -> Predictions:
     )
     features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, "row_id"}]
     segments = [pl.col(SEGMENT).cast(pl.String)] if SEGMENT in columns else []
-    nothing = [None] * frame.height
-    return Predictions(
-        made,
-        frame.select(features).to_dicts() if features else nothing,
-        frame.select(segments).to_dicts() if segments else nothing,
-        nothing,
-    )
+    positions = np.arange(frame.height)
+    rows = ModelRows(service, MODEL, positions, _wide(frame.select(features)), _wide(frame.select(segments)))
+    return Predictions(made, [rows], {})
+
+
+def _wide(frame: pl.DataFrame) -> Wide:
+    return Wide({column.name: column for column in frame})
 
 
 def _outcomes(frame: pl.DataFrame, service: str) -> pl.DataFrame | None:
@@ -217,7 +218,4 @@ def _status() -> pl.Expr:
 
 
 def _feature(name: str, dtype: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if dtype.is_numeric():
-        return column.cast(pl.Float64)
-    return column if dtype == pl.Boolean else column.cast(pl.String)
+    return pl.col(name).cast(pl.Float64 if dtype.is_numeric() else pl.String)

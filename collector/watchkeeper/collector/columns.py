@@ -2,88 +2,122 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
+from msgspec import structs
 
 from watchkeeper.collector import times
-from watchkeeper.schemas.events import EMPTY, Change, Check, GpuSample, Outcome, Prediction, Review
-from watchkeeper.store.facts.batch import CHECK, PREDICTION_COLUMNS, TIME, Fields, Predictions
+from watchkeeper.collector.shapes import Shapes, fields_of
+from watchkeeper.schemas.events import EMPTY, Change, GpuSample, Outcome, Prediction, Review, Tokens
+from watchkeeper.store.facts.batch import CHECK, PREDICTION_COLUMNS, TIME, Fields, ModelRows, Predictions
+from watchkeeper.store.facts.model_rows import by_model
 from watchkeeper.store.facts.outcomes import text_and_number
 
 SKEW = timedelta(minutes=5)
-_DIRECT = (
-    "id",
-    "service",
-    "model",
-    "model_version",
-    "system",
-    "provider",
-    "prompt",
-    "prompt_version",
-    "config_version",
-    "environment",
-    "site",
-    "score",
-    "confidence",
-    "confidence_threshold",
-    "latency_ms",
-    "ttft_ms",
-    "status",
-    "error_class",
-    "cost",
-    "currency",
-    "attempts",
-    "workflow",
-    "step",
-    "tool",
-    "agent",
-    "operation",
-    "trace_id",
-    "parent_id",
-    "conversation",
-    "finish_reason",
-    "service_tier",
-    "sample_weight",
+_TIMES = ("needed_by", "used_at")
+_NESTED = frozenset(
+    {"ts", "segments", "features", "prediction", "tokens", "fallback", *_TIMES, "reason_codes", "checks", "extra"}
 )
-_TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning")
+_DEFAULTS: Mapping[str, object] = {
+    field.name: field.default for field in structs.fields(Prediction) if field.default is not msgspec.NODEFAULT
+}
 
 
-def predictions(events: Sequence[Prediction], received_us: Sequence[int], unknown: Mapping[int, Fields]) -> Predictions:
-    """Give predictions as columns; ``unknown`` holds, by position, the fields that the schema does not have."""
-    received = pl.Series("received_at", received_us, pl.Int64).cast(TIME)
-    sent = times.series("ts", [event.ts for event in events])
+def predictions(
+    events: Sequence[Prediction], received_us: int | Sequence[int], unknown: Mapping[int, Fields], shapes: Shapes
+) -> Predictions:
+    """Give predictions of one type as columns; ``unknown`` holds, by position, the fields that the schema has not."""
+    count = len(events)
+    values: dict[str, Sequence[Any]] = dict(
+        zip(type(events[0]).__struct_fields__, zip(*map(structs.astuple, events), strict=True), strict=True)
+    )
+    moments = received_us if isinstance(received_us, Sequence) else [received_us] * count
+    received = pl.Series("received_at", moments, pl.Int64).cast(TIME)
+    sent = times.series("ts", values["ts"])
     stamped = sent.is_null()
-    ts = sent.zip_with(sent.is_not_null(), received).alias("ts")
-    columns: dict[str, pl.Series] = {name: _column(name, map(attrgetter(name), events)) for name in _DIRECT}
-    values = [text_and_number(event.prediction) for event in events]
-    columns["prediction"] = _column("prediction", (text for text, _ in values))
-    columns["prediction_number"] = _column("prediction_number", (number for _, number in values))
-    for name in _TOKENS:
-        columns[f"tokens_{name}"] = _column(
-            f"tokens_{name}", (getattr(event.tokens, name) if event.tokens else None for event in events)
+    columns = [received, sent.zip_with(~stamped, received) if sent.null_count() else sent, stamped.alias("server_ts")]
+    for name, column in values.items():
+        if name not in _NESTED and not _nothing(column):
+            columns.append(_column(name, column, _DEFAULTS.get(name)))
+    columns += _answers(values["prediction"])
+    columns += [times.series(name, values[name]) for name in _TIMES if not _nothing(values[name])]
+    columns += _parts(values["tokens"], {name: f"tokens_{name}" for name in Tokens.__struct_fields__})
+    columns += _parts(values["fallback"], {"from_model": "fallback_from", "reason": "fallback_reason"})
+    if not _nothing(values["reason_codes"]):
+        columns.append(pl.Series("reason_codes", values["reason_codes"], pl.List(pl.String)))
+    if not _nothing(values["checks"]):
+        checks = [[structs.asdict(check) for check in row] if row else None for row in values["checks"]]
+        columns.append(pl.Series("checks", checks, pl.List(CHECK)))
+    frame = pl.DataFrame(columns).with_columns(clock_skew=pl.col("ts") > pl.col("received_at") + SKEW)
+    return Predictions(frame, _models(values, shapes), _extra(values["extra"], unknown))
+
+
+def _nothing(column: Sequence[object]) -> bool:
+    return column == (None,) * len(column)
+
+
+def _column(name: str, values: Sequence[object], default: object) -> pl.Series:
+    dtype = PREDICTION_COLUMNS[name]
+    if default is not None and values == (default,) * len(values):
+        return pl.Series(name, [default], dtype).new_from_index(0, len(values))
+    return pl.Series(name, values, dtype, strict=False)
+
+
+def _answers(values: Sequence[Any]) -> list[pl.Series]:
+    """Give what was predicted, as text and as a number."""
+    types = set(map(type, values)) - {type(None)}
+    if not types:
+        return []
+    if types == {str}:
+        return [pl.Series("prediction", values, pl.String)]
+    if types == {float}:
+        texts = [None if value is None else repr(value) for value in values]
+        return [pl.Series("prediction", texts, pl.String), pl.Series("prediction_number", values, pl.Float64)]
+    pairs = [text_and_number(value) for value in values]
+    return [
+        pl.Series("prediction", [text for text, _ in pairs], pl.String),
+        pl.Series("prediction_number", [number for _, number in pairs], pl.Float64),
+    ]
+
+
+def _parts(values: Sequence[object], names: Mapping[str, str]) -> list[pl.Series]:
+    """Give the columns of a nested struct that is not always there."""
+    if _nothing(values):
+        return []
+    return [
+        pl.Series(column, [None if value is None else getattr(value, name) for value in values], dtype, strict=False)
+        for name, column in names.items()
+        for dtype in (PREDICTION_COLUMNS[column],)
+    ]
+
+
+def _models(values: Mapping[str, Sequence[Any]], shapes: Shapes) -> list[ModelRows]:
+    models: list[ModelRows] = []
+    for (service, model), positions in by_model(values["service"], values["model"]).items():
+        features, segments = values["features"], values["segments"]
+        if len(positions) < len(features):
+            features, segments = [features[i] for i in positions], [segments[i] for i in positions]
+        models.append(
+            ModelRows(
+                service,
+                model,
+                np.asarray(positions, dtype=np.int64),
+                shapes.decode(service, model, "feature", features),
+                shapes.decode(service, model, "segment", segments),
+            )
         )
-    columns["fallback_from"] = _column("fallback_from", (e.fallback and e.fallback.from_model for e in events))
-    columns["fallback_reason"] = _column("fallback_reason", (e.fallback and e.fallback.reason for e in events))
-    columns["needed_by"] = times.series("needed_by", [event.needed_by for event in events])
-    columns["used_at"] = times.series("used_at", [event.used_at for event in events])
-    columns["reason_codes"] = pl.Series("reason_codes", [e.reason_codes for e in events], pl.List(pl.String))
-    checks = [[_check(check) for check in event.checks] if event.checks else None for event in events]
-    columns["checks"] = pl.Series("checks", checks, pl.List(CHECK))
-    frame = pl.DataFrame([ts, received, *columns.values(), stamped.alias("server_ts")]).with_columns(
-        clock_skew=pl.col("ts") > pl.col("received_at") + SKEW
-    )
-    return Predictions(
-        frame=frame,
-        features=[None if event.features is EMPTY else fields_of(event.features) for event in events],
-        segments=[event.segments for event in events],
-        extra=[_extra(event, unknown.get(index)) for index, event in enumerate(events)],
-    )
+    return models
+
+
+def _extra(values: Sequence[msgspec.Raw], unknown: Mapping[int, Fields]) -> dict[int, Fields]:
+    sent = {position: fields_of(raw) for position, raw in enumerate(values) if raw is not EMPTY}
+    own = {position: row for position, row in sent.items() if row}
+    return own | {position: {**own.get(position, {}), **row} for position, row in unknown.items()}
 
 
 def outcomes(events: Sequence[Outcome], received_us: Sequence[int]) -> pl.DataFrame:
@@ -137,29 +171,3 @@ def _records(
     names = [name for name in type(events[0]).__struct_fields__ if name not in ("ts", "prediction_ts")]
     frame = pl.DataFrame({name: [getattr(event, name) for event in events] for name in names})
     return frame.with_columns(sent.zip_with(sent.is_not_null(), received).alias("ts"), received)
-
-
-def _column(name: str, values: Iterable[object]) -> pl.Series:
-    return pl.Series(name, list(values), PREDICTION_COLUMNS[name], strict=False)
-
-
-def _check(check: Check) -> dict[str, object]:
-    return cast("dict[str, object]", msgspec.structs.asdict(check))
-
-
-def fields_of(raw: msgspec.Raw) -> Fields | None:
-    """Decode one object of names and values; a number too great for a float is infinite, and will be counted as that.
-
-    >>> fields_of(msgspec.Raw(b'{"a": 1e400, "b": 2}'))
-    {'a': inf, 'b': 2}
-    """
-    try:
-        value: Any = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        value = json.loads(bytes(raw), parse_int=lambda digits: float(digits) if len(digits) > 300 else int(digits))
-    return cast("Fields | None", value)
-
-
-def _extra(event: Prediction, unknown: Fields | None) -> Fields | None:
-    own = None if event.extra is EMPTY else fields_of(event.extra)
-    return {**own, **unknown} if own and unknown else own or unknown

@@ -21,6 +21,8 @@ from watchkeeper.collector.decoding import Events, Rejected
 from watchkeeper.collector.inbox import Inbox, StoredBatch
 from watchkeeper.collector.ownership import own_only
 from watchkeeper.collector.registry import by_kind, discover
+from watchkeeper.collector.shapes import Shapes
+from watchkeeper.collector.slices import Slices
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch
@@ -52,6 +54,7 @@ class InboxLoader:
         self._max_age = max_age
         self._loaded = loaded
         self._decoders = by_kind(discover(ingest or Ingest()))
+        self._shapes = Shapes(loader.kinds)
         self._stopping = threading.Event()
         self._watermark = loader.watermark()
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -125,7 +128,8 @@ class InboxLoader:
     def _batch(self, batches: Sequence[StoredBatch]) -> tuple[Batch, datetime | None]:
         """Decode the chunk into one unit of work; say how new its newest prediction or GPU sample is."""
         whole = Events()
-        received: dict[str, list[int]] = {"predictions": [], "outcomes": [], "reviews": [], "changes": []}
+        slices = Slices(self._shapes)
+        received: dict[str, list[int]] = {"outcomes": [], "reviews": [], "changes": []}
         rejected: list[tuple[StoredBatch, Rejected]] = []
         ignored: Counter[tuple[str, str]] = Counter()
         for batch in batches:
@@ -134,16 +138,15 @@ class InboxLoader:
                 continue
             one = self._events(batch)
             rejected += [(batch, reject) for reject in one.rejected]
-            offset = len(whole.predictions)
-            whole.unknown.update({offset + position: fields for position, fields in one.unknown.items()})
+            if one.predictions:
+                slices.add(one.predictions, one.unknown, batch.received_us)
             ignored.update({(batch.kind, what): count for what, count in one.ignored.items()})
             whole.gpus += one.gpus
             for kind, moments in received.items():
                 rows = getattr(one, kind)
                 getattr(whole, kind).extend(rows)
                 moments.extend([batch.received_us] * len(rows))
-        made = whole.predictions
-        rows = columns.predictions(made, received["predictions"], whole.unknown) if made else None
+        rows = slices.joined()
         gpus = columns.gpus(whole.gpus) if whole.gpus else None
         ends = [columns.newest(frame, "ts") for frame in (rows.frame if rows else None, gpus) if frame is not None]
         batch = Batch(

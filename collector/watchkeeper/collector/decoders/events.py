@@ -11,10 +11,10 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from watchkeeper.collector import times
-from watchkeeper.collector.columns import fields_of
+from watchkeeper.collector import plain, times
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.collector.ownership import foreign
+from watchkeeper.collector.shapes import fields_of
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
 from watchkeeper.schemas.events import EMPTY, KINDS, Change, Event, Outcome, Prediction, Review
 from watchkeeper.schemas.settings import Ingest
@@ -37,10 +37,6 @@ _TYPES = {
     JSON: "json",
 }
 _FIELDS = frozenset(Prediction.__struct_encode_fields__)
-
-
-class _StrictPrediction(Prediction, frozen=True, forbid_unknown_fields=True):
-    """Fails on a field that the schema does not have: the sign that a slower look is needed."""
 
 
 def build(ingest: Ingest) -> OwnEvents:  # noqa: ARG001 - no setting concerns it
@@ -71,7 +67,6 @@ class OwnEvents(PlainJson):
 
     def __init__(self) -> None:
         self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
-        self._strict: Callable[[bytes], Sequence[Prediction]] = msgspec.json.Decoder(_StrictPrediction).decode_lines
         self._raw = msgspec.json.Decoder(Raw)
 
     def check(self, sent: Sent) -> Taken:
@@ -92,12 +87,11 @@ class OwnEvents(PlainJson):
         return Events(changes=cast("list[Change]", rows))
 
     def _predictions(self, encoding: str, body: bytes) -> Events:
-        lines = encoding == "ndjson"
         try:
-            if lines:
-                return Events(predictions=list(self._strict(body)))
+            return Events(predictions=plain.predictions(body, encoding))
         except msgspec.ValidationError:
-            pass
+            pass  # a field that the schema does not have: a slower look is needed
+        lines = encoding == "ndjson"
         events = Events(predictions=cast("list[Prediction]", self._decoders["predictions"].stored(body, encoding)))
         raws = self._raw.decode_lines(body) if lines else msgspec.json.decode(body, type=list[Raw])
         for position, raw in enumerate(raws):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 Scalar = bool | int | float | str | None
 Fields = Mapping[str, object]
@@ -131,16 +133,38 @@ GPU_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
-    """Predictions as columns; ``features``, ``segments`` and ``extra`` stay one mapping a row.
+class Wide:
+    """What the events of one model carried under names of their own, a column a name.
 
-    All three are as long as the frame. The store turns features into typed columns, model by model.
+    A column is a typed series (text or float) where its values were known to be of one type, else a list of whatever
+    was sent; a row that lacks the name has None. ``others`` holds, by row, what has no column here: names beyond the
+    limit.
     """
 
+    columns: Mapping[str, pl.Series | Sequence[object]] = field(
+        default_factory=dict[str, "pl.Series | Sequence[object]"]
+    )
+    others: Mapping[int, Fields] = field(default_factory=dict[int, Fields])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRows:
+    """The rows of one (service, model): where they stand in the frame, and their features and segments."""
+
+    service: str
+    model: str
+    positions: NDArray[np.int64]
+    features: Wide
+    segments: Wide
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Predictions as columns; features and segments model by model; by position, fields that have no column at all."""
+
     frame: pl.DataFrame
-    features: Sequence[Fields | None]
-    segments: Sequence[Fields | None]
-    extra: Sequence[Fields | None]
+    models: Sequence[ModelRows]
+    extra: Mapping[int, Fields]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ The first good batch decides a feature's kind. A value of another type never ref
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import duckdb
 import polars as pl
 
-from watchkeeper.store.facts.batch import Fields
+from watchkeeper.store.facts.batch import Fields, Wide
 from watchkeeper.store.sql import quoted
 
 MAX_FEATURES = 300
@@ -105,16 +105,21 @@ class FeatureCatalog:
         """Find the table of a model that has one."""
         return self._tables.get((service, model))
 
+    def kinds(self, service: str, model: str, role: Role) -> Mapping[str, Kind]:
+        """Give the columns of a model by name; none before its first event is stored."""
+        table = self._tables.get((service, model))
+        return {column.name: column.kind for column in table.of(role)} if table else {}
+
     def grow(
-        self, connection: duckdb.DuckDBPyConnection, service: str, model: str, role: Role, rows: Sequence[Fields]
+        self, connection: duckdb.DuckDBPyConnection, service: str, model: str, role: Role, rows: Wide
     ) -> FeatureTable:
         """Make the model's table, and a column for every name that is new, up to the limit."""
         table = self._tables.get((service, model)) or self._create(connection, service, model)
         limit = MAX_FEATURES if role == "feature" else MAX_SEGMENTS
         known = {name for (known_role, name) in table.columns if known_role == role}
-        new = sorted(set[str]().union(*rows) - known)
+        new = sorted(rows.columns.keys() - known)
         for name in new[: max(0, limit - len(known))]:
-            kind = "category" if role == "segment" else kind_of(row.get(name) for row in rows)
+            kind = "category" if role == "segment" else kind_of(rows.columns[name])
             if kind is not None:
                 self._add(connection, table, name, role, kind)
         return table
@@ -143,26 +148,35 @@ class FeatureCatalog:
         table.columns[role, name] = Column(name, role, kind, column_name)
 
 
-def typed(table: FeatureTable, role: Role, rows: Sequence[Fields]) -> TypedColumns:
-    """Turn one mapping a row into one typed series a known column; say what did not fit."""
-    columns = table.of(role)
+def typed(table: FeatureTable, role: Role, rows: Wide, height: int) -> TypedColumns:
+    """Give one typed series a known column; say what did not fit."""
     result = TypedColumns({}, {}, set(), {})
-    for column in columns:
-        values = [row.get(column.name) for row in rows]
-        result.series[column.name] = _series(column, values, result)
-    known = {column.name for column in columns}
-    unknown = set[str]().union(*rows) - known
-    if unknown:
-        for index, row in enumerate(rows):
-            for name in unknown & row.keys():
-                if row[name] is not None:
-                    result.extra.setdefault(index, {})[name] = row[name]
-                    result.overflow.add(name)
+    for column in table.of(role):
+        result.series[column.name] = _series(column, rows.columns.get(column.name), height, result)
+    for index, fields in rows.others.items():
+        _keep_aside(result, index, fields)
+    for name in rows.columns.keys() - result.series.keys():
+        for index, value in enumerate(rows.columns[name]):
+            if value is not None:
+                _keep_aside(result, index, {name: value})
     return result
 
 
-def _series(column: Column, values: list[object], result: TypedColumns) -> pl.Series:
-    dtype = pl.Float64 if column.kind == "numeric" else pl.String
+def _keep_aside(result: TypedColumns, index: int, fields: Fields) -> None:
+    sent = {name: value for name, value in fields.items() if value is not None}
+    if sent:
+        result.extra.setdefault(index, {}).update(sent)
+        result.overflow |= sent.keys()
+
+
+def _series(
+    column: Column, values: pl.Series | Sequence[object] | None, height: int, result: TypedColumns
+) -> pl.Series:
+    dtype = pl.Float64() if column.kind == "numeric" else pl.String()
+    if values is None:
+        return pl.Series(column.name, [None], dtype).new_from_index(0, height)
+    if isinstance(values, pl.Series) and values.dtype == dtype:
+        return values.alias(column.name)
     try:
         return pl.Series(column.name, values, dtype, strict=True)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):

@@ -6,12 +6,14 @@ nothing. So a chunk that is loaded again after a crash adds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import duckdb
 import msgspec
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from watchkeeper.store.facts import outcomes, rollups
 from watchkeeper.store.facts.batch import (
@@ -24,21 +26,24 @@ from watchkeeper.store.facts.batch import (
     Batch,
     Fields,
     LoadReport,
+    ModelRows,
     Predictions,
     complete,
 )
-from watchkeeper.store.facts.connection import FactStore, insert, registered
+from watchkeeper.store.facts.connection import FactStore, frame_of, insert, registered
 from watchkeeper.store.facts.features import (
     MAX_FEATURES,
     OVERFLOW,
     PREDICTION,
     SCORE,
     FeatureCatalog,
-    FeatureTable,
+    Kind,
+    Role,
     TypedColumns,
     typed,
 )
 from watchkeeper.store.facts.histograms import EpochCatalog
+from watchkeeper.store.facts.model_rows import kept
 from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
 from watchkeeper.store.sql import quoted
 
@@ -60,6 +65,10 @@ class Loader:
     def watermark(self) -> int:
         """Give the inbox position up to which everything is stored."""
         return int(self._facts.read("SELECT seq FROM inbox_watermark").item())
+
+    def kinds(self, service: str, model: str, role: Role) -> Mapping[str, Kind]:
+        """Give the columns that a model's features or segments have by now: a hint, good for the writer's thread."""
+        return self._features.kinds(service, model, role)
 
     def load(self, batch: Batch) -> LoadReport:
         """Store one batch, all or nothing."""
@@ -121,44 +130,41 @@ class Loader:
     ) -> tuple[pl.DataFrame, int]:
         frame = complete(rows.frame, PREDICTION_COLUMNS)
         keep = _new_rows(connection, frame)
-        repeated = frame.height - len(keep)
+        repeated = frame.height - keep.size
         new = frame if not repeated else frame[keep]
         _count(connection, "predictions", frame, "ts", new["service"], now)
-        if not keep:
+        if not keep.size:
             return new, repeated
-        features = [rows.features[i] for i in keep]
-        segments = [rows.segments[i] for i in keep]
-        extra: list[dict[str, object]] = [dict(rows.extra[i] or {}) for i in keep]
+        models = kept(rows.models, keep) if repeated else rows.models
+        extra: dict[int, dict[str, object]] = (
+            {position: dict(rows.extra[old]) for position, old in enumerate(keep.tolist()) if old in rows.extra}
+            if rows.extra
+            else {}
+        )
         profile = Profile()
-        dims: dict[tuple[str, str], set[str]] = {}
-        for (service, model), group in new.with_row_index("position").group_by("service", "model"):
-            positions: list[int] = group["position"].to_list()
-            names = (str(service), str(model))
-            fields = (_rows(features, positions), _rows(segments, positions))
-            table, unfit = self._wide(connection, names, group, fields, profile)
-            dims[names] = {column.name for column in table.of("segment")}
+        places: list[pl.DataFrame] = []
+        for part in models:
+            typed_segments, unfit = self._wide(connection, part, new[part.positions], profile)
+            places.append(rollups.segment_rows(part, typed_segments, self._segments))
             for index, values in unfit.items():
-                extra[positions[index]].update(values)
+                extra.setdefault(int(part.positions[index]), {}).update(values)
         profile.write(connection)
         _note_models(connection, new)
         _insert_predictions(connection, new, extra)
-        rolled = rollups.segment_rows(new, segments, self._segments, dims)
-        rollups.add(connection, new, rolled, now)
+        rollups.add(connection, new, pl.concat(places), now)
         return new, repeated
 
     def _wide(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        names: tuple[str, str],
-        group: pl.DataFrame,
-        fields: tuple[list[Fields], list[Fields]],
-        profile: Profile,
-    ) -> tuple[FeatureTable, dict[int, dict[str, object]]]:
-        """Store one model's features and segments as typed columns, and profile them; give what did not fit."""
-        features, segments = fields
-        self._features.grow(connection, *names, "feature", features)
-        table = self._features.grow(connection, *names, "segment", segments)
-        values, places = typed(table, "feature", features), typed(table, "segment", segments)
+        self, connection: duckdb.DuckDBPyConnection, rows: ModelRows, group: pl.DataFrame, profile: Profile
+    ) -> tuple[Mapping[str, pl.Series], dict[int, dict[str, object]]]:
+        """Store one model's features and segments as typed columns, and profile them; give the segments, and by row
+        what did not fit.
+        """
+        names = (rows.service, rows.model)
+        self._features.grow(connection, *names, "feature", rows.features)
+        table = self._features.grow(connection, *names, "segment", rows.segments)
+        values = typed(table, "feature", rows.features, group.height)
+        places = typed(table, "segment", rows.segments, group.height)
         columns = {c.column_name: _finite(values.series[c.name]) for c in table.of("feature")}
         columns |= {c.column_name: places.series[c.name] for c in table.of("segment")}
         insert(
@@ -168,11 +174,13 @@ class Loader:
         )
         hours = hours_of(group["ts"])
         profiled = values.series | {SCORE: group["score"], PREDICTION: group["prediction"]}
-        add_moments(profile, *names, hours, values.series | _overflow(values, len(features)), _mismatched(values))
+        add_moments(profile, *names, hours, values.series | _overflow(values, group.height), _mismatched(values))
         add_bins(profile, self._epochs.of(*names), hours, profiled)
         for index, more in places.extra.items():
-            values.extra.setdefault(index, {}).update({name: more[name] for name in more.keys() & places.overflow})
-        return table, values.extra
+            kept_aside = {name: more[name] for name in more.keys() & places.overflow}
+            if kept_aside:
+                values.extra.setdefault(index, {}).update(kept_aside)
+        return places.series, values.extra
 
 
 def _count(
@@ -194,26 +202,22 @@ def _count(
     insert(connection, "ingest", ledger.drop("sent"))
 
 
-def _rows(rows: Sequence[Fields | None], positions: Sequence[int]) -> list[Fields]:
-    empty: Fields = {}
-    return [rows[position] or empty for position in positions]
-
-
-def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> list[int]:
+def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> NDArray[np.int64]:
     """Give the positions of the rows whose id is neither stored in the chunk's time range nor earlier in the chunk."""
     ids = frame.select("id").with_row_index("position")
-    candidates = ids.unique("id", keep="first", maintain_order=True)
+    candidates = ids if ids["id"].n_unique() == ids.height else ids.unique("id", keep="first", maintain_order=True)
     with registered(connection, "candidate", candidates):
-        known = connection.execute(
-            """SELECT c.position FROM candidate c
-               SEMI JOIN predictions p ON p.id = c.id AND p.ts BETWEEN $low AND $high""",
-            {"low": frame["ts"].min(), "high": frame["ts"].max()},
-        ).fetchall()
-    positions: list[int] = candidates["position"].to_list()
-    if not known:
-        return positions
-    stored = {int(row[0]) for row in known}
-    return [position for position in positions if position not in stored]
+        known = frame_of(
+            connection.sql(
+                """SELECT DISTINCT c.position FROM candidate c
+                   SEMI JOIN predictions p ON p.id = c.id AND p.ts BETWEEN $low AND $high""",
+                params={"low": frame["ts"].min(), "high": frame["ts"].max()},
+            )
+        )["position"]
+    positions = candidates["position"]
+    if known.len():
+        positions = positions.filter(~positions.is_in(known.implode()))
+    return positions.cast(pl.Int64).to_numpy()
 
 
 def _note_models(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
@@ -231,13 +235,15 @@ def _note_models(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> 
 
 
 def _insert_predictions(
-    connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, extra: list[dict[str, object]]
+    connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, extra: Mapping[int, Fields]
 ) -> None:
     """Append the facts; what has no column of its own goes to the VARIANT ``extra``."""
-    if not any(extra):
+    if not extra:
         insert(connection, "predictions", frame)
         return
-    texts = [msgspec.json.encode(row).decode() if row else None for row in extra]
+    texts: list[str | None] = [None] * frame.height
+    for position, row in extra.items():
+        texts[position] = msgspec.json.encode(row).decode()
     with registered(connection, "incoming", frame.with_columns(pl.Series("extra_json", texts, pl.String))):
         connection.execute(
             """INSERT INTO predictions BY NAME

@@ -7,15 +7,14 @@ addition over time, version and machine. Minutes are kept for two days and only 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import duckdb
 import polars as pl
 
 from watchkeeper.schemas.events import INNER_OPERATIONS
-from watchkeeper.store.facts.batch import Fields
+from watchkeeper.store.facts.batch import ModelRows
 from watchkeeper.store.facts.connection import registered
 
 ACCURACY = 0.01
@@ -24,6 +23,7 @@ ZERO_BUCKET = -32768
 MINUTES_KEPT = timedelta(hours=48)
 MAX_SEGMENT_VALUES = 50
 OTHER = "other"
+SEGMENT_ROW = {"position": pl.Int64, "dim": pl.String, "value": pl.String}
 
 _TRAFFIC_KEYS = "bucket, service, model, model_version, provider, dim, value"
 _LATENCY_KEYS = "bucket, service, model, log_bucket"
@@ -96,37 +96,28 @@ class SegmentValues:
         ).fetchall():
             self._known.setdefault((service, model, dim), set()).add(value)
 
-    def bounded(self, service: str, model: str, dim: str, value: str) -> str:
-        """Give the value, or ``other`` once the column has fifty."""
+    def bounded(self, service: str, model: str, dim: str, values: pl.Series) -> pl.Series:
+        """Give the values, but ``other`` for those that came after the column had fifty."""
         known = self._known.setdefault((service, model, dim), set())
-        if value in known:
-            return value
-        if len(known) >= MAX_SEGMENT_VALUES:
-            return OTHER
-        known.add(value)
-        return value
+        for value in values.unique(maintain_order=True).drop_nulls():
+            if value not in known and len(known) < MAX_SEGMENT_VALUES:
+                known.add(value)
+        if known.issuperset(values.unique().drop_nulls()):
+            return values
+        bounded = pl.when(values.is_in(list(known)) | values.is_null()).then(values).otherwise(pl.lit(OTHER))
+        return pl.select(bounded.alias(values.name)).to_series()
 
 
-def segment_rows(
-    frame: pl.DataFrame,
-    segments: Sequence[Fields | None],
-    values: SegmentValues,
-    known: Mapping[tuple[str, str], AbstractSet[str]],
-) -> pl.DataFrame:
-    """Give one row (position, dim, value) for every segment of every prediction that its model has a column for."""
-    positions: list[int] = []
-    dims: list[str] = []
-    kept: list[str] = []
-    keys = zip(frame["service"].to_list(), frame["model"].to_list(), segments, strict=True)
-    for position, (service, model, row) in enumerate(keys):
-        for dim, value in (row or {}).items():
-            if value is not None and dim in known[service, model]:
-                text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-                positions.append(position)
-                dims.append(dim)
-                kept.append(values.bounded(service, model, dim, text))
-    schema = {"position": pl.Int64, "dim": pl.String, "value": pl.String}
-    return pl.DataFrame({"position": positions, "dim": dims, "value": kept}, schema=schema)
+def segment_rows(rows: ModelRows, segments: Mapping[str, pl.Series], values: SegmentValues) -> pl.DataFrame:
+    """Give one row (position, dim, value) for every segment of every prediction of one model."""
+    positions = pl.Series("position", rows.positions, pl.Int64)
+    parts = [
+        pl.DataFrame([positions, values.bounded(rows.service, rows.model, dim, column).alias("value")])
+        .select("position", pl.lit(dim).alias("dim"), "value")
+        .drop_nulls("value")
+        for dim, column in segments.items()
+    ]
+    return pl.concat(parts) if parts else pl.DataFrame(schema=SEGMENT_ROW)
 
 
 def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl.DataFrame, now: datetime) -> None:
