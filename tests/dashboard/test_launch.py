@@ -36,6 +36,11 @@ def test_a_key_file_is_handed_on_by_its_path() -> None:
     assert env["WATCHKEEPER_API_KEY_FILE"] == "/run/key"
 
 
+def test_a_ca_is_handed_on() -> None:
+    _, env = launch.command("https://127.0.0.1:8090", tls_ca="/run/ca.pem", environ={})
+    assert env["WATCHKEEPER_TLS_CA"] == "/run/ca.pem"
+
+
 def test_the_looks_lie_beside_the_entry_script() -> None:
     assert launch.ENTRY.is_file()
     assert (launch.ENTRY.parent / ".streamlit" / "config.toml").is_file()

@@ -66,8 +66,8 @@ def dashboard(
     from watchkeeper.dashboard.launch import command  # noqa: PLC0415
 
     settings = options.settings(config)
-    key_file = settings.auth.api_key_file or None
-    argv, environment = command(url or settings.base_url, host, port, key_file=key_file)
+    key_file, tls_ca = settings.auth.api_key_file or None, settings.server.tls_ca or None
+    argv, environment = command(url or settings.base_url, host, port, key_file=key_file, tls_ca=tls_ca)
     typer.echo(f"The dashboard of {url or settings.base_url}: http://{host}:{port}")
     os.execve(argv[0], argv, environment)  # noqa: S606
 
@@ -113,10 +113,9 @@ def import_file(
 ) -> None:
     """Send a file of logs to the server; the same file again adds nothing."""
     from watchkeeper.app.importing import import_rows  # noqa: PLC0415
-    from watchkeeper.app.remote import Remote  # noqa: PLC0415
 
     settings = options.settings(config)
-    report = import_rows(file, service, model, Remote(url or settings.base_url, settings.auth.api_key_file))
+    report = import_rows(file, service, model, options.remote(settings, url))
     options.show(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
 
 

@@ -70,7 +70,7 @@ def _folder(folder: Path) -> Check:
 
 def _server(settings: Settings, url: str) -> Iterator[Check]:
     try:
-        remote = Remote(url, settings.auth.api_key_file)
+        remote = Remote(url, settings.auth.api_key_file, settings.server.tls_ca)
         status = remote.get("/v1/status")
     except WatchkeeperError as error:
         yield _port(settings)

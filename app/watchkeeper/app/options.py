@@ -46,7 +46,7 @@ def remote(settings: settings_file.Settings, url: str | None) -> Remote:
     """Talk to the given server, or to the one of the settings."""
     from watchkeeper.app.remote import Remote  # noqa: PLC0415
 
-    return Remote(url or settings.base_url, settings.auth.api_key_file)
+    return Remote(url or settings.base_url, settings.auth.api_key_file, settings.server.tls_ca)
 
 
 def operator() -> str:

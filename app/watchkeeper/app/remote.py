@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx
 
 from watchkeeper.app.access import client_key
+from watchkeeper.app.tls import trusted
 from watchkeeper.schemas.errors import InputError, NotAllowed, SettingsError, Unavailable
 
 TIMEOUT_SECONDS = 30.0
@@ -17,12 +18,15 @@ TIMEOUT_SECONDS = 30.0
 class Remote:
     """One server by its address; every failure becomes one sentence that says what to do."""
 
-    def __init__(self, url: str, key_file: str = "") -> None:
+    def __init__(self, url: str, key_file: str = "", tls_ca: str = "") -> None:
         self.url = url.rstrip("/")
         key = client_key(key_file)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        verify = trusted(self.url, tls_ca)
         try:
-            self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+            self._client = httpx.Client(
+                base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False, verify=verify
+            )
         except httpx.InvalidURL as error:
             raise SettingsError(f"{url!r} is no address of a server: {error}") from None
 

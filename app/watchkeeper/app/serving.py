@@ -20,6 +20,7 @@ from watchkeeper.app.metrics import ServerCollector
 from watchkeeper.app.rejects import RejectRoutes
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.status import StatusReader
+from watchkeeper.app.tls import server_files
 from watchkeeper.collector.routes import IngestRoutes, refusal
 from watchkeeper.schemas.errors import NotAllowed, NotFound, SettingsError, WatchkeeperError
 from watchkeeper.schemas.settings import Settings
@@ -78,6 +79,7 @@ def serve(settings: Settings) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns at every tick of a round that takes longer
     key = file_key(settings)
+    certificate, certificate_key = server_files(settings.server)
     config = uvicorn.Config(
         app=FastAPI(),
         host=settings.server.host,
@@ -86,6 +88,8 @@ def serve(settings: Settings) -> None:
         log_level="warning",
         timeout_graceful_shutdown=DRAIN_SECONDS,
         lifespan="on",
+        ssl_certfile=certificate,
+        ssl_keyfile=certificate_key,
     )
     try:
         listening = config.bind_socket()
@@ -98,5 +102,6 @@ def serve(settings: Settings) -> None:
     rooms = Rooms(settings, open_stores(settings))
     rooms.start()
     config.app = create_app(rooms, key)
-    log.info("watchkeeper %s listens on http://%s:%s, data in %s", __version__, host, port, settings.data_dir)
+    scheme = "https" if certificate else "http"
+    log.info("watchkeeper %s listens on %s://%s:%s, data in %s", __version__, scheme, host, port, settings.data_dir)
     uvicorn.Server(config).run(sockets=[listening])

@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import streamlit as st
 
-from watchkeeper.dashboard.client import Client, server_key, server_url
+from watchkeeper.dashboard.client import Client, server_key, server_url, trusted
 
 TTL = 15.0
 """Seconds: half of the time after which a page asks again, so that it never shows the same answer thrice."""
@@ -33,7 +33,7 @@ def forget() -> None:
 
 @st.cache_resource(show_spinner=False)
 def _client(url: str, key: str | None) -> Client:
-    return Client(url, key)
+    return Client(url, key, trusted(url))
 
 
 @st.cache_data(ttl=TTL, max_entries=40, show_spinner=False)

@@ -6,6 +6,7 @@ Every answer is decoded straight into the frozen rows of ``rows.py``.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -57,13 +58,24 @@ def server_key(environ: Mapping[str, str] = os.environ) -> str | None:
         ) from error
 
 
+def trusted(url: str, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext | bool:
+    """Give what the server is checked with: the CA file WATCHKEEPER_TLS_CA, else those that this machine trusts."""
+    file = environ.get("WATCHKEEPER_TLS_CA", "").strip()
+    if not url.startswith("https:"):
+        return True
+    try:
+        return ssl.create_default_context(cafile=file or None)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"WATCHKEEPER_TLS_CA names {file}, which holds no certificates: {error}") from error
+
+
 class Client:
     """Ask one server. Safe to share between threads; keep it as long as the process."""
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    def __init__(self, url: str, key: str | None = None, verify: ssl.SSLContext | bool = True) -> None:
         self.url = url
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False, verify=verify)
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="dashboard-query")
 
     def close(self) -> None:

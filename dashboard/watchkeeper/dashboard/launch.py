@@ -33,6 +33,7 @@ def command(
     *,
     key: str | None = None,
     key_file: str | None = None,
+    tls_ca: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """Give argv and environment that show the server at ``url`` on ``host``:``port``.
@@ -51,4 +52,6 @@ def command(
         env["WATCHKEEPER_API_KEY"] = key
     if key_file is not None:
         env["WATCHKEEPER_API_KEY_FILE"] = key_file
+    if tls_ca is not None:
+        env["WATCHKEEPER_TLS_CA"] = tls_ca
     return [sys.executable, "-m", "streamlit", "run", str(ENTRY), *flags], env

@@ -34,6 +34,9 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     dashboard_url: str = "http://127.0.0.1:8501"
     clock: Literal["wall", "events"] = "wall"
     notes_file: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
 
 
 class Auth(Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,7 +117,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def base_url(self) -> str:
         """Where a client on this machine finds the server."""
         host = "127.0.0.1" if self.server.host in ("0.0.0.0", "::") else self.server.host  # noqa: S104
-        return f"http://{host}:{self.server.port}"
+        scheme = "https" if self.server.tls_cert else "http"
+        return f"{scheme}://{host}:{self.server.port}"
 
 
 @dataclass(frozen=True, slots=True)
