@@ -34,9 +34,9 @@ class Remote:
         """Read JSON."""
         return self._json(self._request("GET", path, params=dict(parameters or {})))
 
-    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, object], timeout: float | None = TIMEOUT_SECONDS) -> dict[str, Any]:
         """Send JSON, read JSON."""
-        return self._json(self._request("POST", path, json=body))
+        return self._json(self._request("POST", path, json=body, timeout=timeout))
 
     def send(self, kind: str, events: bytes, key: str, content_type: str = "application/x-ndjson") -> dict[str, Any]:
         """Send events; the same key again changes nothing."""

@@ -22,6 +22,7 @@ from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.app.declaring import apply_to, make_data_folder
 from watchkeeper.app.metrics import AlertCounts
+from watchkeeper.app.upkeep import Upkeep
 from watchkeeper.collector.inbox import Inbox
 from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.collector.pollers.gpu import GpuPoller
@@ -40,6 +41,7 @@ from watchkeeper.store.facts.reader import FactReader
 
 log = logging.getLogger("watchkeeper.server")
 OPEN = (Phase.PENDING, Phase.FIRING)
+UPKEEP_EVERY = timedelta(hours=1)
 CHANGE_LOOKBACK = timedelta(days=14)
 
 
@@ -94,22 +96,27 @@ class Rooms:
         stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
         self._ending = threading.Event()
+        self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations)
+        self._daily = Clockwork(self.upkeep.daily, UPKEEP_EVERY)
         self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
 
     def start(self) -> None:
         """Apply the declared folder, load what an earlier run left, then start every thread."""
         if self.settings.control.declared_dir:
             apply_to(self.stores.control, Path(self.settings.control.declared_dir))
+        self.upkeep.renew()
         self.loader.load_pending()
         self._remember_time()
         self.loader.start()
         self.poller.start()
         self._sender.start()
         self._clockwork.start()
+        self._daily.start()
 
     def stop(self) -> None:
         """Take nothing new, finish what is at hand, close the stores."""
         self._ending.set()
+        self._daily.stop()
         self._clockwork.stop()
         self.poller.stop()
         self._sender.stop()

@@ -21,6 +21,7 @@ from watchkeeper.app.rejects import RejectRoutes
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.status import StatusReader
 from watchkeeper.app.tls import server_files
+from watchkeeper.app.upkeep_routes import UpkeepRoutes
 from watchkeeper.collector.routes import IngestRoutes, refusal
 from watchkeeper.schemas.errors import NotAllowed, NotFound, SettingsError, WatchkeeperError
 from watchkeeper.schemas.settings import Settings
@@ -51,6 +52,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         IngestRoutes(stores.inbox, settings.ingest).router(),
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),
         RejectRoutes(stores.facts, rooms.clock).router(),
+        UpkeepRoutes(rooms.upkeep).router(),
         incident_routes(stores.control, rooms.clock, rooms.links),
     )
     for router in routers:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from watchkeeper.schemas import openslo
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.events import Name, Text
+from watchkeeper.schemas.settings import Days
 
 T = TypeVar("T")
 
@@ -23,6 +24,15 @@ class Declared(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, re
     """What every declared thing has."""
 
     name: Name = ""
+
+
+class Retention(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """How many days the events of a system are kept, where it differs from the settings; 0 keeps for ever."""
+
+    facts_days: Days | None = None
+    rollups_days: Days | None = None
+    rejects_days: Days | None = None
+    text_days: Days | None = None
 
 
 class System(Declared, frozen=True):
@@ -36,6 +46,7 @@ class System(Declared, frozen=True):
     fallback: Text | None = None
     runbook: Text | None = None
     contact: Text | None = None
+    retention: Retention | None = None
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):

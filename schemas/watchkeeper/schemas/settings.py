@@ -22,6 +22,7 @@ PREFIX = "WATCHKEEPER_"
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Days = Annotated[int, Meta(ge=0, le=36_500)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -77,6 +78,15 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
     min_rows: Positive = 500
 
 
+class Retention(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many days what is kept, where a declared system does not say otherwise; 0 keeps for ever."""
+
+    facts_days: Days = 90
+    rollups_days: Days = 400
+    rejects_days: Days = 30
+    text_days: Days = 14
+
+
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True):
     """When the analyzers run."""
 
@@ -100,6 +110,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     loader: Loader = field(default_factory=Loader)
     control: Control = field(default_factory=Control)
     reference: Reference = field(default_factory=Reference)
+    retention: Retention = field(default_factory=Retention)
     schedule: Schedule = field(default_factory=Schedule)
     gpu: Gpu = field(default_factory=Gpu)
 
@@ -137,6 +148,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "loader": Loader,
     "control": Control,
     "reference": Reference,
+    "retention": Retention,
     "schedule": Schedule,
     "gpu": Gpu,
 }

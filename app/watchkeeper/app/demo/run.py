@@ -42,6 +42,7 @@ SETTINGS = {
     "WATCHKEEPER_LOADER_MAX_AGE_SECONDS": "0.3",
     "WATCHKEEPER_SCHEDULE_TICK_SECONDS": "0.25",
     "WATCHKEEPER_SCHEDULE_MIN_EVERY_SECONDS": "86400",
+    "WATCHKEEPER_RETENTION_FACTS_DAYS": "0",
     "WATCHKEEPER_GPU_INTERVAL_SECONDS": "0.5",
 }
 """A year in a minute: time is that of the newest event, and each analyzer looks once a (replayed) day."""

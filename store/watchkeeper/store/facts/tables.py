@@ -64,6 +64,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             ts TIMESTAMP, uuid VARCHAR, mig VARCHAR, host VARCHAR, gpu VARCHAR, model_name VARCHAR, workload VARCHAR,
             utilization DOUBLE, memory_used_mib DOUBLE, memory_free_mib DOUBLE, power_w DOUBLE, temperature_c DOUBLE,
             sm_clock_mhz DOUBLE, tensor_active DOUBLE, energy_mj DOUBLE, xid BIGINT)""",
+        "CREATE TABLE facts_kept (service VARCHAR, since TIMESTAMP)",
         """CREATE TABLE rejects (
             id VARCHAR, received_at TIMESTAMP, kind VARCHAR, batch VARCHAR, row_index INTEGER, field VARCHAR,
             reason VARCHAR, service VARCHAR, raw BLOB, replayed_at TIMESTAMP)""",

@@ -1,0 +1,43 @@
+"""The routes of upkeep: for administrators, one act at a time, each answered when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from watchkeeper.app.upkeep import By, Upkeep
+from watchkeeper.schemas.access import caller_of
+
+
+class RetentionAsked(BaseModel):
+    """Whether to let go, or only to say what would go."""
+
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepRoutes:
+    """Builds the router over the upkeep of one data folder."""
+
+    upkeep: Upkeep
+
+    def router(self) -> APIRouter:
+        """Give ``POST /v1/admin/...``."""
+        router = APIRouter(tags=["admin"])
+        router.add_api_route(
+            "/v1/admin/retention", self.retention, methods=["POST"], summary="Let go of what is older than it is kept"
+        )
+        return router
+
+    def retention(self, request: Request, asked: RetentionAsked) -> dict[str, Any]:
+        """Run retention now."""
+        return self.upkeep.retention(by(request), dry_run=asked.dry_run)
+
+
+def by(request: Request) -> By:
+    """Say who asks."""
+    caller = caller_of(request.scope)
+    return By(caller.actor or "anonymous", caller.label)
