@@ -15,7 +15,7 @@ import polars as pl
 
 from watchkeeper.schemas.events import INNER_OPERATIONS
 from watchkeeper.store.facts.batch import ModelRows
-from watchkeeper.store.facts.connection import registered
+from watchkeeper.store.facts.connection import frame_of, insert, registered
 
 ACCURACY = 0.01
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
@@ -43,24 +43,38 @@ _SUMS = """
     count(*) FILTER (used_at > needed_by) AS late,
     count(*) FILTER (check_failed) AS check_failures,
     count(*) FILTER (check_blocked) AS blocked,
-    sum(attempts) AS attempts,
+    sum(attempts)::BIGINT AS attempts,
     count(*) FILTER (attempts > 1) AS retried,
     count(fallback_from) AS fallbacks,
     count(latency_ms) AS latency_n,
     coalesce(sum(latency_ms), 0) AS latency_sum_ms,
-    coalesce(sum(tokens_input), 0) AS tokens_input,
-    coalesce(sum(tokens_cache_read), 0) AS tokens_cache_read,
-    coalesce(sum(tokens_cache_write), 0) AS tokens_cache_write,
-    coalesce(sum(tokens_output), 0) AS tokens_output,
-    coalesce(sum(tokens_reasoning), 0) AS tokens_reasoning,
+    coalesce(sum(tokens_input), 0)::BIGINT AS tokens_input,
+    coalesce(sum(tokens_cache_read), 0)::BIGINT AS tokens_cache_read,
+    coalesce(sum(tokens_cache_write), 0)::BIGINT AS tokens_cache_write,
+    coalesce(sum(tokens_output), 0)::BIGINT AS tokens_output,
+    coalesce(sum(tokens_reasoning), 0)::BIGINT AS tokens_reasoning,
     coalesce(sum(cost), 0) AS cost,
     count(cost) AS cost_n
 """
-_CHECKS = """
-    len(list_filter(checks, lambda c: NOT c.passed)) > 0 AS check_failed,
-    len(list_filter(checks, lambda c: c.blocked)) > 0 AS check_blocked
-"""
-_COUNTED = f"operation IS NULL OR operation NOT IN ({', '.join(repr(name) for name in sorted(INNER_OPERATIONS))})"
+_SUMMED = (
+    "ts",
+    "service",
+    "model",
+    "model_version",
+    "provider",
+    "status",
+    "used_at",
+    "needed_by",
+    "attempts",
+    "fallback_from",
+    "latency_ms",
+    "tokens_input",
+    "tokens_cache_read",
+    "tokens_cache_write",
+    "tokens_output",
+    "tokens_reasoning",
+    "cost",
+)
 
 
 def bucket_value(log_bucket: int) -> float:
@@ -122,40 +136,52 @@ def segment_rows(rows: ModelRows, segments: Mapping[str, pl.Series], values: Seg
 
 def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl.DataFrame, now: datetime) -> None:
     """Add the increments of these new predictions; ``now`` (naive UTC) says how old a minute may be."""
-    rows = frame.with_row_index("position").with_columns(pl.col("position").cast(pl.Int64))
-    with registered(connection, "new_rows", rows), registered(connection, "new_segments", segments):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE rolled AS SELECT *, {_CHECKS} FROM new_rows WHERE {_COUNTED}")
-        connection.execute(
-            """CREATE OR REPLACE TEMP TABLE rolled_segments AS
-               SELECT r.*, s.dim, s.value FROM new_segments s JOIN rolled r USING (position)"""
-        )
     young = now - MINUTES_KEPT
     connection.execute("UPDATE minutes_kept SET since = ?", [young])  # what is older may never have been counted
-    oldest = frame["ts"].min()
-    newest = frame["ts"].max()
-    for unit in ("hour", "minute"):
-        if unit == "minute" and not (isinstance(newest, datetime) and newest >= young):
-            continue
-        where = "" if unit == "hour" or (isinstance(oldest, datetime) and oldest >= young) else "WHERE ts >= $young"
-        parameters = {"young": young} if where else None
-        keys = f"date_trunc('{unit}', ts) AS bucket, service, model, model_version, provider"
-        connection.execute(
-            f"INSERT INTO traffic_{unit} BY NAME SELECT {keys}, '' AS dim, '' AS value, {_SUMS} "
-            f"FROM rolled {where} GROUP BY ALL",
-            parameters,
-        )
-        if segments.height:
-            connection.execute(
-                f"INSERT INTO traffic_{unit} BY NAME SELECT {keys}, dim, value, {_SUMS} "
-                f"FROM rolled_segments {where} GROUP BY ALL",
-                parameters,
+    rows = _requests(frame)
+    keys = "date_trunc('minute', ts) AS bucket, service, model, model_version, provider"
+    by_segment = f"""
+        UNION ALL BY NAME
+        SELECT {keys}, dim, value, {_SUMS} FROM new_segments JOIN new_rows USING (position) GROUP BY ALL"""
+    with registered(connection, "new_rows", rows), registered(connection, "new_segments", segments):
+        traffic = frame_of(
+            connection.sql(
+                f"""SELECT {keys}, '' AS dim, '' AS value, {_SUMS} FROM new_rows GROUP BY ALL
+                    {by_segment if segments.height else ""}"""
             )
-        connection.execute(
-            f"INSERT INTO latency_{unit} BY NAME SELECT date_trunc('{unit}', ts) AS bucket, service, model, "
-            f"{bucket_sql('latency_ms')} AS log_bucket, count(*) AS n FROM rolled "
-            f"{where + ' AND' if where else 'WHERE'} latency_ms IS NOT NULL GROUP BY ALL",
-            parameters,
         )
+        latency = frame_of(
+            connection.sql(
+                f"""SELECT date_trunc('minute', ts) AS bucket, service, model, {bucket_sql("latency_ms")} AS log_bucket,
+                           count(*) AS n FROM new_rows WHERE latency_ms IS NOT NULL GROUP BY ALL"""
+            )
+        )
+    for name, minutes in (("traffic", traffic), ("latency", latency)):
+        names = _KEYS[f"{name}_hour"].split(", ")
+        sums = ", ".join(f"sum({column}) AS {column}" for column in minutes.columns if column not in names)
+        with registered(connection, "minutes", minutes):
+            connection.execute(
+                f"""INSERT INTO {name}_hour BY NAME
+                    SELECT date_trunc('hour', bucket) AS bucket, {", ".join(names[1:])}, {sums}
+                    FROM minutes GROUP BY ALL"""
+            )
+        insert(connection, f"{name}_minute", minutes.filter(pl.col("bucket") >= young.replace(second=0, microsecond=0)))
+
+
+def _requests(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give what is summed of the rows that are requests, with their positions."""
+    checks = pl.col("checks").list
+    passed, blocked = pl.element().struct.field("passed"), pl.element().struct.field("blocked")
+    checked = frame["checks"].null_count() < frame.height
+    rows = frame.select(
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("position"),
+        *_SUMMED,
+        "operation",
+        check_failed=checks.eval(~passed).list.any() if checked else pl.lit(False),
+        check_blocked=checks.eval(blocked).list.any() if checked else pl.lit(False),
+    )
+    inner = pl.col("operation").is_in(INNER_OPERATIONS).fill_null(False)
+    return rows.filter(~inner) if frame["operation"].null_count() < frame.height else rows
 
 
 def compact(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
