@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 ALLOWED = "hardware"
+STATE = pytest.StashKey[TemporaryDirectory[str]]()
 
 
 class SkipIsFailure:
@@ -33,5 +35,12 @@ def _judged(report: Any) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a client leaves on disk goes there, and not into the home of whoever runs the tests.
+    config.stash[STATE] = state = TemporaryDirectory(ignore_cleanup_errors=True)
+    os.environ["XDG_STATE_HOME"] = state.name
     if os.environ.get("WATCHKEEPER_CI"):
         config.pluginmanager.register(SkipIsFailure())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[STATE].cleanup()

@@ -21,11 +21,14 @@ __all__ = [
     "__version__",
     "arequest",
     "flush",
+    "handle",
     "init",
+    "log_llm",
     "log_outcome",
     "log_prediction",
     "log_review",
     "mark_change",
+    "predict",
     "request",
     "shutdown",
     "stats",
@@ -35,11 +38,14 @@ _default = Client(url="")
 
 init = _default.init
 log_prediction = _default.log_prediction
+log_llm = _default.log_llm
+handle = _default.handle
 log_outcome = _default.log_outcome
 log_review = _default.log_review
 mark_change = _default.mark_change
 request = _default.request
 arequest = _default.arequest
+predict = _default.predict
 flush = _default.flush
 shutdown = _default.shutdown
 stats = _default.stats

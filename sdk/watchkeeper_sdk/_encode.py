@@ -1,18 +1,24 @@
-"""From a host's event to one line of strict JSON; whatever the host passed, a line comes out."""
+"""From a host's event to strict JSON, on the host's thread; whatever the host passed, a line comes out.
+
+The C encoder of the standard library is made once and called directly: ``json.dumps`` makes one at each call.
+What it cannot write (NaN, odd keys, loops, objects) goes a slower way that repairs it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
+from json import encoder as _encoder
 from typing import TYPE_CHECKING, cast
 
 from ._fields import PREDICTION_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 MAX_TEXT = 200
 """Characters that are kept of an object that JSON cannot carry."""
@@ -21,40 +27,67 @@ _MAX_VALUES = 20_000
 
 
 class Encoder:
-    """Encodes events; tells through ``adjust`` what travels differently from how it was given.
-
-    For one thread: it keeps notes of the event in hand.
-    """
+    """Encodes events; tells through ``adjust`` what travels differently from how it was given. Threads may share it."""
 
     def __init__(self, common: Mapping[str, Mapping[str, object]], adjust: Callable[[str, str], None]) -> None:
         self._common = common
+        self._heads = {kind: _write(fields)[:-1] for kind, fields in common.items()}
         self._adjust = adjust
-        self._notes: list[tuple[str, str]] = []
-        self._values_left = 0
-        # Strict JSON: a NaN is an error here, as it would spoil the line for the server.
-        self._json = json.JSONEncoder(
-            ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=self._stand_in
-        )
 
-    def line(self, kind: str, fields: Mapping[str, object]) -> bytes:
-        """Encode one event as one line; raises only where even the repaired event cannot be written."""
-        row = {**self._common[kind], **{k: v for k, v in fields.items() if v is not None}}
+    def text(self, kind: str, fields: dict[str, object]) -> bytes:
+        """Encode one event; raises only where even the repaired event cannot be written."""
+        common = self._common[kind]
+        try:
+            plain = (
+                None not in fields.values()
+                and common.keys().isdisjoint(fields)
+                and (kind != "predictions" or PREDICTION_FIELDS.issuperset(fields))
+            )
+            if plain:
+                # The fields that every event of this client carries are written already.
+                return f"{self._heads[kind]},{_write(fields)[1:]}".encode("utf-8", "replace")
+        except Exception:  # noqa: BLE001, S110  # a host's object may raise anything at all, even when compared
+            pass
+        return self._slow(kind, {**common, **{name: value for name, value in fields.items() if value is not None}})
+
+    def _slow(self, kind: str, row: dict[str, object]) -> bytes:
         if kind == "predictions" and not row.keys() <= PREDICTION_FIELDS:
             unknown = sorted(row.keys() - PREDICTION_FIELDS)
             row = _with_extra(row)
-            message = f"a prediction has no field {', '.join(unknown)}: sent under extra"
-            self._adjust("unknown_field", message)
-        self._notes.clear()
+            self._adjust("unknown_field", f"a prediction has no field {', '.join(unknown)}: sent under extra")
         try:
-            text = self._json.encode(row)
+            text = _write(row)
         except (ValueError, TypeError, RecursionError, RuntimeError):
-            # NaN, odd keys, loops, or a value that changed meanwhile: rare, so it may be slow.
-            self._notes.clear()
-            self._values_left = _MAX_VALUES
-            text = self._json.encode(self._repaired(row, 0))
-        for note in self._notes:
-            self._adjust(*note)
-        return text.encode("utf-8", "replace") + b"\n"
+            repair = _Repair()
+            text = _write(repair.repaired(row, 0))
+            for note in repair.notes:
+                self._adjust(*note)
+        return text.encode("utf-8", "replace")
+
+
+class _Repair:
+    """Makes plain values of one event, and keeps notes of what changed."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str]] = []
+        self._values_left = _MAX_VALUES
+
+    def repaired(self, value: object, depth: int) -> object:
+        self._values_left -= 1
+        if depth >= _MAX_DEPTH or self._values_left < 0:  # a loop, or more than any event should hold
+            self._note_text(value)
+            return f"<{type(value).__name__}>"
+        if isinstance(value, dict):
+            items = list(cast("dict[object, object]", value).items())
+            return {key if isinstance(key, str) else str(key): self.repaired(item, depth + 1) for key, item in items}
+        if isinstance(value, (list, tuple)):
+            return [self.repaired(item, depth + 1) for item in cast("list[object]", value)]
+        if isinstance(value, float) and not math.isfinite(value):
+            self.notes.append(("nonfinite", "a number that is NaN or infinite was sent as null"))
+            return None
+        if value is None or isinstance(value, (str, int, float)):
+            return value
+        return self.repaired(self._stand_in(value), depth + 1)
 
     def _stand_in(self, value: object) -> object:
         """What to send for an object that JSON does not know: a number or a time if it is one, else text."""
@@ -69,24 +102,29 @@ class Encoder:
         return plain
 
     def _note_text(self, value: object) -> None:
-        self._notes.append(("as_text", f"an object of type {type(value).__name__} was sent as text"))
+        self.notes.append(("as_text", f"an object of type {type(value).__name__} was sent as text"))
 
-    def _repaired(self, value: object, depth: int) -> object:
-        self._values_left -= 1
-        if depth >= _MAX_DEPTH or self._values_left < 0:  # a loop, or more than any event should hold
-            self._note_text(value)
-            return f"<{type(value).__name__}>"
-        if isinstance(value, dict):
-            items = list(cast("dict[object, object]", value).items())
-            return {key if isinstance(key, str) else str(key): self._repaired(item, depth + 1) for key, item in items}
-        if isinstance(value, (list, tuple)):
-            return [self._repaired(item, depth + 1) for item in cast("list[object]", value)]
-        if isinstance(value, float) and not math.isfinite(value):
-            self._notes.append(("nonfinite", "a number that is NaN or infinite was sent as null"))
-            return None
-        if value is None or isinstance(value, (str, int, float)):
-            return value
-        return self._repaired(self._stand_in(value), depth + 1)
+
+def _only_plain(value: object) -> object:
+    """What the fast way writes for an object: the plain value behind it; without one, the slow way is due."""
+    plain = _plain(value)
+    if plain is None:
+        raise TypeError(type(value).__name__)
+    return plain
+
+
+def _fast_writer() -> Callable[[object], str]:
+    strict = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_only_plain)
+    make: Callable[..., Callable[[object, int], tuple[str, ...]]] | None = getattr(_encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without the C part
+        return strict.encode
+    # No markers: a loop ends as a RecursionError, which is rare and caught.
+    chunks = make(None, _only_plain, _encoder.encode_basestring, None, ":", ",", False, False, False)
+    join = "".join
+    return lambda value: join(chunks(value, 0))
+
+
+_write = _fast_writer()
 
 
 def _with_extra(row: dict[str, object]) -> dict[str, object]:
@@ -98,8 +136,8 @@ def _with_extra(row: dict[str, object]) -> dict[str, object]:
     return row
 
 
-def _plain(value: object) -> str | float | None:
-    """Give the plain number, text or time behind an object; None when there is none."""
+def _plain(value: object) -> object:
+    """Give the plain number, text, time or dict behind an object; None when there is none."""
     if isinstance(value, Enum):
         value = cast("object", value.value)
     item = getattr(value, "item", None)
@@ -111,4 +149,6 @@ def _plain(value: object) -> str | float | None:
         value = isoformat()
     if isinstance(value, Decimal):
         value = float(value)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
     return value if isinstance(value, (str, int, float)) else None

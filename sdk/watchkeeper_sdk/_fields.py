@@ -89,7 +89,15 @@ class PredictionFields(TypedDict, total=False):
     used_at: Time
     reason_codes: Sequence[str]
     checks: Sequence[Check]
+    sample_weight: float | None
     extra: Mapping[str, object]
+
+
+class CallFields(PredictionFields, total=False):
+    """What a call takes beside the fields of a prediction."""
+
+    sample_key: str
+    """Sampling keeps or leaves out all that has the same key together; the id if not given."""
 
 
 PREDICTION_FIELDS = frozenset(PredictionFields.__annotations__)

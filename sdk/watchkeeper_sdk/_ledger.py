@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._queue import Event, MemoryQueue
+    from ._parcel import Parcel
 
 _MAX_COMPLAINTS = 200
 
@@ -25,11 +25,11 @@ class Stats:
     """
 
     logged: int
-    """Calls to ``log_*`` and ``mark_change`` and ends of ``request``."""
+    """Calls to ``log_*`` and ``mark_change`` and ends of ``request``; the server is told this number."""
     queued: int
     """Waiting, or under way without an answer yet."""
     sent: int
-    """Put into a request at least once; the server is told this number."""
+    """Put into a request at least once."""
     accepted: int
     rejected: int
     """Refused by the server one by one; the reasons are in the log."""
@@ -39,7 +39,11 @@ class Stats:
     """Lost, by reason; the README lists the reasons."""
     adjusted: Mapping[str, int]
     """Sent, but not as given, by reason: ``nonfinite`` values became null, and so on."""
+    sampled_out: int
+    """Left out on purpose by ``sample_rate``; not part of ``logged``."""
     retries: int
+    spool: str
+    """Where events wait now: ``disk``, ``memory``, or ``none`` before the first."""
     last_error: str | None
 
 
@@ -47,9 +51,12 @@ class Ledger:
     """Counts, and says each kind of trouble once through the logger ``watchkeeper``."""
 
     def __init__(self) -> None:
-        # Re-entrant for signal handlers that log; the sender tells the end of each chunk through it.
+        self.logged = 0
+        """The number of the newest event; whoever numbers holds a lock of its own."""
+        self.sampled_out = 0
+        # Re-entrant for signal handlers that log; the sender tells the end of each parcel through it.
         self._changed = threading.Condition(threading.RLock())
-        self._lost_at_call = self._taken = self._settled = self._finished = 0
+        self._settled = self._finished = 0
         counted = ("sent", "accepted", "rejected", "duplicates", "retries")
         self._counts: dict[str, int] = dict.fromkeys(counted, 0)
         self._dropped: dict[str, int] = {}
@@ -57,72 +64,61 @@ class Ledger:
         self._last_error: str | None = None
         self._complained: set[str] = set()
 
-    def lose_at_call(self, reason: str) -> None:
-        """Count an event that never got into the queue."""
-        with self._changed:
-            self._lost_at_call += 1
-            self._dropped[reason] = self._dropped.get(reason, 0) + 1
-
     def adjust(self, reason: str, message: str) -> None:
         """Count one value that travels differently from how it was given, and warn of the first."""
         with self._changed:
             self._adjusted[reason] = self._adjusted.get(reason, 0) + 1
         self._warn_once(f"adjusted {reason}", message)
 
-    def take(self, queue: MemoryQueue, count: int) -> list[Event]:
-        """Move events from waiting to under way, in one step for whoever looks."""
+    def leave_out(self) -> None:
+        """Count an event that sampling left out."""
         with self._changed:
-            events = queue.take(count)
-            self._taken += len(events)
-            return events
-
-    def finish(self, reason: str) -> None:
-        """End a chunk: what still has no fate is dropped for this reason."""
-        with self._changed:
-            self.drop(reason, self._taken - self._settled)
-            self._finished = self._taken
-            self._changed.notify_all()
+            self.sampled_out += 1
 
     def drop(self, reason: str, count: int) -> None:
-        """Count events that were under way and are lost."""
-        if count:
+        """Count events that are lost."""
+        if count > 0:
             with self._changed:
                 self._settled += count
                 self._dropped[reason] = self._dropped.get(reason, 0) + count
 
-    def deliver(self, count: int, rejected: int, duplicates: int) -> None:
+    def answered(self, parcel: Parcel, count: int, rejected: int, duplicates: int) -> None:
         """Count events that the server answered for; what it did not name is accepted."""
         rejected = min(count, max(0, rejected))
         duplicates = min(count - rejected, max(0, duplicates))
         with self._changed:
+            parcel.answered += count
             self._settled += count
             self.add("rejected", rejected)
             self.add("duplicates", duplicates)
             self.add("accepted", count - rejected - duplicates)
+
+    def gave_up(self, parcel: Parcel, reason: str, count: int) -> None:
+        """Count events of a parcel that will not be posted again."""
+        parcel.dropped[reason] = parcel.dropped.get(reason, 0) + count
+        self.drop(reason, count)
 
     def add(self, what: str, count: int) -> None:
         """Count events as sent, or attempts as retries."""
         with self._changed:
             self._counts[what] += count
 
-    def sent_and_dropped(self) -> tuple[int, int]:
-        """Give the two sums that the server is told."""
+    def told(self) -> tuple[int, int, int]:
+        """How many events were logged, were dropped, and wait for an answer, by now?"""
         with self._changed:
-            return self._counts["sent"], sum(self._dropped.values())
+            logged = self.logged
+            return logged, sum(self._dropped.values()), logged - self._settled
 
-    def mark(self, queue: MemoryQueue) -> int:
-        """Name this moment: what is logged by now is dealt with once :meth:`reached` says so."""
+    def finish(self, number: int) -> None:
+        """Say that each event up to this number is dealt with."""
         with self._changed:
-            return self._taken + len(queue)
-
-    def taken(self, mark: int) -> bool:
-        """Did everything up to the mark leave the queue?"""
-        return self._taken >= mark
+            self._finished = max(self._finished, number)
+            self._changed.notify_all()
 
     def reached(self, mark: int, timeout: float | None) -> bool:
         """Wait until everything up to the mark was answered for or dropped; False on timeout (s)."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._finished >= mark, timeout)
+            return self._changed.wait_for(lambda: self._finished >= mark or self._settled >= self.logged, timeout)
 
     def complain(self, about: str, message: str) -> None:
         """Warn once about each kind of trouble; the message is kept as the last error."""
@@ -138,15 +134,17 @@ class Ledger:
         with contextlib.suppress(Exception):
             logging.getLogger("watchkeeper").warning("%s", message)
 
-    def stats(self, queue: MemoryQueue) -> Stats:
+    def stats(self, spool: str) -> Stats:
         """Read the book at one moment."""
         with self._changed:
-            waiting = len(queue)
+            logged = self.logged
             return Stats(
-                logged=self._lost_at_call + self._taken + waiting,
-                queued=self._taken - self._settled + waiting,
+                logged=logged,
+                queued=logged - self._settled,
                 dropped=MappingProxyType(dict(self._dropped)),
                 adjusted=MappingProxyType(dict(self._adjusted)),
+                sampled_out=self.sampled_out,
+                spool=spool,
                 last_error=self._last_error,
                 **self._counts,
             )

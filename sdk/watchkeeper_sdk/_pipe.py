@@ -12,20 +12,24 @@ import weakref
 from typing import TYPE_CHECKING
 
 from ._ledger import Ledger, describe
-from ._queue import NO_BYTES, NO_ROOM, MemoryQueue, estimate
+from ._sample import sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ._fields import Time
     from ._ledger import Stats
+    from ._sender import Sender
     from ._settings import Settings
 
 _REMEMBERED = 10_000
+_MAX_EVENT = 2**20
+_GOODBYE = 0.5
 
 
 class RecentTimes:
-    """When were the last 10,000 to 20,000 predictions made? Two generations: bounded, never searched."""
+    """When were the last 10,000 to 20,000 predictions made? Two generations: bounded, never searched.
+
+    Instead of the time, ``SAMPLED_OUT`` says that the prediction was left out on purpose.
+    """
 
     def __init__(self) -> None:
         self._young: dict[str, Time] = {}
@@ -50,70 +54,92 @@ class Pipe:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.on = bool(settings.url)
+        self.on = bool(settings.url or settings.spool_dir)
         self.recent = RecentTimes()
+        self.sampling = sampling(settings.sample_rate, keep_errors=settings.keep_errors)
+        self._sender: Sender | None = None
         self.renew()
         if self.on:
             _followers().add(self)
 
     def renew(self) -> None:
-        """Begin with a new name, an empty queue and no thread: at the start, and in a forked child."""
+        """Begin with a new name, an empty spool and no thread: at the start, and in a forked child."""
         client_id = os.urandom(8).hex()
-        self._numbers = itertools.count(1)
+        self._pid = os.getpid()
+        self._ids = itertools.count(1)
         self._id_prefix = client_id + "."
         self.ledger = Ledger()
-        self._queue = MemoryQueue(self.settings.max_queue_events, self.settings.max_queue_bytes)
-        self._starting = threading.RLock()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._closed = False
         if self.on:
-            from ._sender import Sender  # noqa: PLC0415  # a client that is off never loads it
+            from ._encode import Encoder  # noqa: PLC0415  # a client that is off never loads them
+            from ._parcel import KINDS  # noqa: PLC0415
+            from ._sender import Sender  # noqa: PLC0415
 
-            self._sender = Sender(client_id, self.settings, self._queue, self.ledger)
+            if self._sender is not None:
+                self._sender.forget()
+            self._sender = sender = Sender(client_id, self.settings, self.ledger)
+            self._spool = sender.spool
+            self._encode = Encoder({kind: self.settings.common(kind) for kind in KINDS}, self.ledger.adjust).text
 
     def new_id(self) -> str:
         """Make an event id: this process's random name and a number (cheaper than a random id each)."""
-        return f"{self._id_prefix}{next(self._numbers):x}"
+        return f"{self._id_prefix}{next(self._ids):x}"
 
-    def put(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Queue one event, if on; what finds no room is counted and lost."""
+    def put(self, kind: str, fields: dict[str, object]) -> None:
+        """Write one event down, if on; what cannot be is counted and lost."""
         if not self.on:
             return
-        if self._closed:
-            self.ledger.lose_at_call("closed")
+        if os.getpid() != self._pid:  # a fork that told nobody
+            self.renew()
+        try:
+            text = self._encode(kind, fields)
+        except Exception as error:  # noqa: BLE001  # a host's object may raise anything at all
+            message = f"an event was dropped, it cannot be written as JSON: {describe(error)}"
+            self.ledger.complain(f"unencodable {type(error).__name__}", message)
+            self._lose("unencodable")
             return
-        length = self._queue.put((kind, fields, estimate(fields)))
-        if length == NO_ROOM:
-            self.ledger.lose_at_call("queue_full")
-        elif length == NO_BYTES:
-            self.ledger.lose_at_call("queue_bytes")
-        else:
-            if self._thread is None:
-                self._start()
-            # Only what changes the sender's mind wakes it: the first event, and a full batch.
-            if length in (1, self.settings.max_batch):
-                self._sender.wake()
+        if len(text) > _MAX_EVENT:
+            message = f"an event of {len(text)} bytes was dropped: log at most {_MAX_EVENT} at once"
+            self.ledger.complain("too_large", message)
+            self._lose("too_large")
+            return
+        self._put(kind[0], text)
 
     def lose(self, call: str, error: Exception) -> None:
         """Count an event whose call failed, and warn once about each kind of failure; if on."""
         if not self.on:
             return
-        self.ledger.lose_at_call("invalid_call")
+        self._lose("invalid_call")
         message = f"{call}() failed and its event is lost: {describe(error)}"
         self.ledger.complain(f"{call} {type(error).__name__}", message)
 
+    def _lose(self, reason: str) -> None:
+        self._put("x", reason.encode())
+        self.ledger.drop(reason, 1)
+
+    def _put(self, mark: str, text: bytes) -> None:
+        number = self._spool.put(mark, text)
+        if self._thread is None and not self._spool.closed:
+            self._start()
+        # Only what changes the sender's mind wakes it: the first event, and a full batch.
+        sender = self._sender
+        if sender is not None and number - sender.seen in (1, self.settings.max_batch):
+            sender.wake()
+
     def _start(self) -> None:
-        with self._starting:
-            if self._thread is not None:
-                return
-            thread = threading.Thread(target=self._sender.run, name="watchkeeper-sender", daemon=True)
-            self._thread = thread
-            try:
-                thread.start()
-            except BaseException:
-                self._thread = None  # the next call tries again
-                raise
-            self._say_goodbye_at_exit()
+        """Start the thread, once: also where a signal handler logs while this is under way."""
+        sender = self._sender
+        if sender is None or not self._starting.acquire(blocking=False):
+            return
+        try:
+            thread = threading.Thread(target=sender.run, name="watchkeeper-sender", daemon=True)
+            thread.start()
+        except BaseException:
+            self._starting.release()  # the next call tries again
+            raise
+        self._thread = thread
+        self._say_goodbye_at_exit()
 
     def _say_goodbye_at_exit(self) -> None:
         atexit.unregister(self.shutdown)  # a forked child has its parent's
@@ -125,34 +151,40 @@ class Pipe:
 
     def flush(self, timeout: float) -> bool:
         """Send all that is logged by now; True when each event has its answer or is counted as lost."""
-        mark = self.ledger.mark(self._queue)
-        if self._thread is not None:
+        mark = self.ledger.logged
+        if self._thread is not None and self._sender is not None:
             self._sender.hurry(mark)
-        return self.ledger.reached(mark, timeout)
+        return self.ledger.reached(mark, timeout if self.settings.url else 0.0)
 
     def retire(self) -> None:
         """Take no more events and end the thread once all is sent; returns at once."""
-        self._closed = True
-        if self._thread is not None:
+        if self._sender is not None:
+            self._spool.closed = True
             self._sender.close()
 
     def shutdown(self, timeout: float | None = None) -> bool:
-        """Send what is left for at most ``timeout`` seconds, then give up the rest."""
+        """Send what is left for at most ``timeout`` seconds; then what is on disk stays there, the rest is lost."""
         self.retire()
-        if self._thread is None:
+        thread, sender = self._thread, self._sender
+        if thread is None or sender is None:
             return True
-        mark = self.ledger.mark(self._queue)
-        if self.ledger.reached(mark, self.settings.exit_timeout if timeout is None else timeout):
+        mark = self.ledger.logged
+        seconds = self.settings.exit_timeout if timeout is None else timeout
+        if self.ledger.reached(mark, seconds if self.settings.url else 0.0):
+            if thread is not threading.current_thread():
+                thread.join(_GOODBYE)  # it takes its empty folder away
             return True
-        self._sender.abandon()
-        lost = self.ledger.stats(self._queue).queued
-        message = f"{lost} events could not be sent to {self.settings.url} before the end and are lost"
-        self.ledger.complain("shutdown", message)
-        return False
+        lost = sender.abandon()
+        thread.join(_GOODBYE)
+        if lost:
+            message = f"{lost} events could not be sent to {self.settings.url} before the end and are lost"
+            self.ledger.complain("shutdown", message)
+        # Without a URL there is nothing but the disk to hand events to.
+        return not (lost or self.settings.url)
 
     def stats(self) -> Stats:
         """Read the book."""
-        return self.ledger.stats(self._queue)
+        return self.ledger.stats(self._spool.kind if self._sender is not None else "none")
 
 
 @functools.cache

@@ -1,80 +1,48 @@
-"""Where events wait between the host's call and the sender: bounded by count and by bytes."""
+"""Where lines wait when no disk takes them: bounded by count and by bytes, and gone with the process."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TypeAlias
-
-    Event: TypeAlias = tuple[str, Mapping[str, object], int]
-    """Kind, fields, and the estimate of their size: a bare tuple, it is made in the host's call."""
-
-NO_ROOM = 0
-NO_BYTES = -1
-_NESTED = frozenset({dict, list, tuple})
 
 
 class MemoryQueue:
-    """First in, first out, in memory: what it holds dies with the process.
-
-    The rest knows only ``put``, ``take`` and ``len``; neither call ever waits for the other side.
-    """
+    """First in, first out; what finds no room is not taken, and the caller is told why."""
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
         # Re-entrant: a signal handler may log while its own thread is inside ``put``.
         self._lock = threading.RLock()
-        self._events: deque[Event] = deque()
+        self._lines: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
 
-    def put(self, event: Event) -> int:
-        """Append and tell the new length; or ``NO_ROOM`` or ``NO_BYTES``, and nothing is taken."""
+    def put(self, number: int, line: bytes) -> str | None:
+        """Append one line; or give the reason why there is no room for it."""
         with self._lock:
-            events = self._events
-            if len(events) >= self._max_events:
-                return NO_ROOM
-            held = self._bytes + event[2]
-            if held > self._max_bytes:
-                return NO_BYTES
-            self._bytes = held
-            events.append(event)
-            return len(events)
+            if len(self._lines) >= self._max_events:
+                return "queue_full"
+            if self._bytes + len(line) > self._max_bytes:
+                return "queue_bytes"
+            self._bytes += len(line)
+            self._lines.append((number, line))
+            return None
 
-    def take(self, count: int) -> list[Event]:
-        """Hand over and forget the oldest ``count`` events, fewer when there are fewer."""
+    def take(self, count: int, size: int) -> list[tuple[int, bytes]]:
+        """Hand over and forget the oldest lines: at most ``count`` and ``size`` bytes, but at least one."""
+        taken: list[tuple[int, bytes]] = []
+        held = 0
         with self._lock:
-            pop = self._events.popleft
-            taken = [pop() for _ in range(min(count, len(self._events)))]
-            self._bytes -= sum(size for _, _, size in taken)
-            return taken
+            while self._lines and len(taken) < count and (not taken or held + len(self._lines[0][1]) <= size):
+                taken.append(self._lines.popleft())
+                held += len(taken[-1][1])
+            self._bytes -= held
+        return taken
+
+    def first(self) -> int:
+        """The number of the oldest line; 0 where there is none."""
+        with self._lock:
+            return self._lines[0][0] if self._lines else 0
 
     def __len__(self) -> int:
-        return len(self._events)
-
-
-def estimate(fields: Mapping[str, object]) -> int:
-    """About how many bytes of memory does this event hold? Cheap, as it runs in the host's call.
-
-    Text counts by its length, any other value a fixed sum, and one level of nesting is looked into.
-    It misleads for text deeper down and for large objects of other types.
-
-    >>> estimate({"features": {"note": "x" * 1000}}) - estimate({"features": {"note": ""}})
-    1000
-    """
-    size = 400 + 60 * len(fields)
-    for value in fields.values():
-        if type(value) is str:
-            size += len(value)
-        elif type(value) in _NESTED:
-            nested = cast("dict[str, object]", value)
-            parts = nested.values() if type(value) is dict else nested
-            size += 60 * len(parts)
-            for part in parts:
-                if type(part) is str:
-                    size += len(part)
-    return size
+        return len(self._lines)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ._usage import model_of, tokens_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Never, Self, Unpack
 
-    from ._fields import Check, Fallback, PredictionFields, Time, Tokens, Value
+    from ._fields import CallFields, Check, Fallback, Time, Tokens, Value
 
 _CANCELLED = frozenset({"KeyboardInterrupt", "GeneratorExit", "CancelledError", "Cancelled"})
 _TIMEOUT_ENDINGS = ("TimeoutError", "TimeoutException", "Timeout")
@@ -67,9 +69,10 @@ class Request:
     used_at: Time | None = None
     reason_codes: Sequence[str] | None = None
     checks: Sequence[Check] | None = None
+    sample_weight: float | None = None
     extra: Mapping[str, object] | None = None
 
-    def __init__(self, log: Callable[..., str], fields: PredictionFields) -> None:
+    def __init__(self, log: Callable[..., str], fields: CallFields) -> None:
         self.__dict__.update(fields)
         self._token_counts: object = self.__dict__.pop("tokens", None)
         self._log = log
@@ -78,6 +81,14 @@ class Request:
     def tokens(self, *_: Never, **counts: Unpack[Tokens]) -> None:
         """Tell how many tokens of each class the request used; the last call holds."""
         self._token_counts = counts
+
+    def usage(self, response: object) -> None:
+        """Take the tokens, and the model where none is set, from a provider's raw response or its usage object."""
+        counts = tokens_of(response)
+        if counts is not None:
+            self._token_counts = counts
+        if self.model is None:
+            self.model = model_of(response)
 
     def first_token(self) -> None:
         """Mark the moment of the first token; later calls change nothing."""

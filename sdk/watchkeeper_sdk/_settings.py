@@ -21,11 +21,19 @@ class Options(TypedDict, total=False):
     max_queue_events: int
     max_queue_bytes: int
     exit_timeout: float
+    spool_dir: str | None
+    max_spool_bytes: int
+    max_spool_age: float
+    sample_rate: float
+    keep_errors: bool
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How one client behaves; an empty ``url`` means that it does nothing at all."""
+    """How one client behaves.
+
+    Without a ``url`` nothing is sent: events stay in ``spool_dir`` for a forwarder, or, without one, nowhere at all.
+    """
 
     url: str = ""
     service: str = "unnamed"
@@ -37,6 +45,11 @@ class Settings:
     max_queue_events: int = 10_000
     max_queue_bytes: int = 32 * 2**20
     exit_timeout: float = 2.0
+    spool_dir: str | None = None
+    max_spool_bytes: int = 2**30
+    max_spool_age: float = 7 * 86400.0
+    sample_rate: float = 1.0
+    keep_errors: bool = False
 
     def common(self, kind: str) -> dict[str, object]:
         """Fields that each event of this kind carries unless it brings its own."""
@@ -51,13 +64,14 @@ def resolve(
 ) -> tuple[Settings, list[str]]:
     """Which settings hold, and what is wrong with what was asked for?
 
-    An argument goes before the environment. Without a usable URL the client stays off.
+    An argument goes before the environment. Without a usable URL the client stays off, unless a spool folder is named.
 
     >>> resolve("localhost:8090", "checkout", {}, env={})[1]
     ["url 'localhost:8090' cannot be used (it must begin with http:// or https://): nothing is sent"]
     """
     wanted = env.get("WATCHKEEPER_URL", "") if url is None else url
-    if not wanted:
+    # An URL that is given empty switches the client off, whatever the environment says.
+    if not (wanted or options.get("spool_dir") or (url is None and env.get("WATCHKEEPER_SPOOL_DIR"))):
         return Settings(), []
     try:
         return _resolve(wanted, service or env.get("WATCHKEEPER_SERVICE"), options, env)
@@ -66,7 +80,7 @@ def resolve(
 
 
 def _resolve(url: str, service: str | None, options: Options, env: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    wrong = _wrong_with(url)
+    wrong = url and _wrong_with(url)
     if wrong:
         return Settings(), [f"url {url!r} cannot be used ({wrong}): nothing is sent"]
     complaints: list[str] = []
@@ -75,6 +89,10 @@ def _resolve(url: str, service: str | None, options: Options, env: Mapping[str, 
         complaints.append(f"init() does not know {', '.join(unknown)}: going on without")
     if not service:
         complaints.append("no service name: pass service= to init() or set WATCHKEEPER_SERVICE")
+    rate = float(options.get("sample_rate", 1.0))
+    if not 0.0 < rate <= 1.0:
+        complaints.append(f"sample_rate {rate} is not over 0 and at most 1: every event is sent")
+        rate = 1.0
     key = options.get("api_key") or env.get("WATCHKEEPER_API_KEY")
     path = env.get("WATCHKEEPER_API_KEY_FILE")
     if not key and path:
@@ -95,6 +113,11 @@ def _resolve(url: str, service: str | None, options: Options, env: Mapping[str, 
         max_queue_events=max(1, int(options.get("max_queue_events", Settings.max_queue_events))),
         max_queue_bytes=int(options.get("max_queue_bytes", Settings.max_queue_bytes)),
         exit_timeout=float(options.get("exit_timeout", Settings.exit_timeout)),
+        spool_dir=options.get("spool_dir", env.get("WATCHKEEPER_SPOOL_DIR")),
+        max_spool_bytes=max(1, int(options.get("max_spool_bytes", Settings.max_spool_bytes))),
+        max_spool_age=float(options.get("max_spool_age", Settings.max_spool_age)),
+        sample_rate=rate,
+        keep_errors=bool(options.get("keep_errors", False)),
     )
     return settings, complaints
 

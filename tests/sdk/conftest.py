@@ -135,12 +135,12 @@ def sink(start_sink):
 
 
 @pytest.fixture
-def connect(sink):
+def connect(sink, tmp_path):
     """Make clients of the sink; they are shut down before it is."""
     clients = []
 
     def make(url: str | None = None, **options) -> watchkeeper_sdk.Client:
-        options = {"flush_interval": 0.02, **options}
+        options = {"flush_interval": 0.02, "spool_dir": str(tmp_path / "spool"), **options}
         client = watchkeeper_sdk.Client(sink.url if url is None else url, "checkout", **options)
         clients.append(client)
         return client
@@ -164,11 +164,12 @@ def free_port():
 
 
 @pytest.fixture
-def python(sink):
+def python(sink, tmp_path):
     """Run a script in a process of its own that knows the sink through the environment."""
 
     def run(script: str, *, flags: tuple[str, ...] = (), quiet: bool = True) -> str:
         known = {"WATCHKEEPER_URL": sink.url, "WATCHKEEPER_SERVICE": "checkout", "PYTHONPATH": str(SDK)}
+        known["WATCHKEEPER_SPOOL_DIR"] = str(tmp_path / "spool")
         done = subprocess.run(
             [sys.executable, *flags, "-c", script],
             env={**os.environ, **known},

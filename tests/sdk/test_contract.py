@@ -11,7 +11,7 @@ import pytest
 
 from watchkeeper.schemas.events import KINDS, json_schemas
 from watchkeeper_sdk import Request, _fields
-from watchkeeper_sdk._sender import KINDS as SENT_KINDS
+from watchkeeper_sdk._parcel import KINDS as SENT_KINDS
 
 EVERY_FIELD = {
     "id": "p1",
@@ -56,6 +56,7 @@ EVERY_FIELD = {
     "used_at": 1767322800,
     "reason_codes": ["r1", "r2"],
     "checks": [{"name": "pii", "kind": "policy", "passed": True, "blocked": False, "score": 0.1}],
+    "sample_weight": 4.0,
     "extra": {"anything": [1, {"x": None}]},
 }
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 
-from watchkeeper_sdk import _transport
+from watchkeeper_sdk import __version__, _transport
 from watchkeeper_sdk._pipe import _REMEMBERED
 
 
@@ -38,7 +38,9 @@ def test_a_prediction_arrives_with_what_the_client_knows(sink, connect):
     assert headers["Content-Type"] == "application/x-ndjson"
     assert headers["User-Agent"].startswith("watchkeeper-sdk/")
     name = event_id.partition(".")[0]
-    assert headers["Watchkeeper-Client"] == f"{name}; sent=1; dropped=0"
+    assert headers["Watchkeeper-Client"] == (
+        f"{name}; logged=1; dropped=0; pending=1; service=checkout; site=ams; version={__version__}; spool=disk"
+    )
 
 
 def test_what_the_caller_gives_goes_before_what_the_client_adds(sink, client):

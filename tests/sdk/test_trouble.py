@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from watchkeeper_sdk import Client, _sender
-from watchkeeper_sdk._queue import NO_BYTES, NO_ROOM, MemoryQueue
+from watchkeeper_sdk import Client, __version__, _post
+from watchkeeper_sdk._queue import MemoryQueue
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
@@ -22,7 +22,8 @@ def test_the_same_body_comes_again_with_the_same_key(sink, client, conserved, st
     tries = [taken for taken in sink.taken if taken.kind == "predictions"]
     assert [taken.status for taken in tries] == [status, status, 200]
     assert len({(taken.headers["Idempotency-Key"], taken.body) for taken in tries}) == 1
-    assert {taken.headers["Watchkeeper-Client"].partition("; ")[2] for taken in tries} == {"sent=1; dropped=0"}
+    told = {taken.headers["Watchkeeper-Client"].partition("; ")[2] for taken in tries}
+    assert told == {f"logged=2; dropped=0; pending=2; service=checkout; version={__version__}; spool=disk"}
     assert sink.taken[-1].kind == "outcomes"
     stats = conserved(client.stats())
     assert (stats.retries, stats.accepted, stats.sent) == (2, 2, 2)
@@ -48,7 +49,7 @@ def test_a_connection_that_the_server_closed_is_opened_again(sink, connect):
     client.log_prediction()
     assert client.flush(5)
     port = sink.port
-    client._pipe._sender._transport._connection.sock.shutdown(2)
+    client._pipe._sender._post._transport._connection.sock.shutdown(2)
     client.log_prediction()
     assert client.flush(5)
     assert len(sink.rows()) == 2
@@ -58,8 +59,8 @@ def test_a_connection_that_the_server_closed_is_opened_again(sink, connect):
 
 def test_retry_after_is_obeyed(sink, client, monkeypatch):
     orders = []
-    real = _sender.delay
-    monkeypatch.setattr(_sender, "delay", lambda *args: orders.append(args[:2]) or real(*args))
+    real = _post.delay
+    monkeypatch.setattr(_post, "delay", lambda *args: orders.append(args[:2]) or real(*args))
     sink.answer(429, retry_after="0")
     sink.answer(503, retry_after="1")
     client.log_prediction()
@@ -80,7 +81,12 @@ def test_what_the_server_refuses_is_counted_and_told_once(sink, client, caplog, 
     assert len(told) == 2
     assert "no such service" in told[0]
     assert "wrong key" in told[1]
-    assert sink.taken[-1].headers["Watchkeeper-Client"].endswith("; sent=4; dropped=3")
+    assert (
+        sink.taken[-1]
+        .headers["Watchkeeper-Client"]
+        .partition("; service")[0]
+        .endswith("; logged=4; dropped=3; pending=1")
+    )
 
 
 def test_single_rejected_rows_and_duplicates_are_counted(sink, connect, caplog, conserved):
@@ -109,8 +115,8 @@ def test_a_200_of_something_else_is_no_receipt(sink, client, body):
 
 
 def test_a_batch_that_breaks_the_server_does_not_hold_up_the_rest(sink, client, monkeypatch, conserved):
-    monkeypatch.setattr(_sender, "delay", lambda *_: 0.0)
-    sink.answer(500, times=_sender._MAX_SERVER_ERRORS)
+    monkeypatch.setattr(_post, "delay", lambda *_: 0.0)
+    sink.answer(500, times=_post._MAX_SERVER_ERRORS)
     client.log_prediction(id="poison")
     assert client.flush(10)
     client.log_prediction(id="good")
@@ -120,7 +126,7 @@ def test_a_batch_that_breaks_the_server_does_not_hold_up_the_rest(sink, client, 
 
 
 def test_a_full_queue_drops_the_newest_and_tells_the_server(sink, connect, conserved):
-    client = connect(max_queue_events=10, max_batch=1)
+    client = connect(max_queue_events=10, max_batch=1, spool_dir="")
     sink.hold.clear()
     ids = [client.log_prediction() for _ in range(50)]
     stats = conserved(client.stats())
@@ -130,11 +136,12 @@ def test_a_full_queue_drops_the_newest_and_tells_the_server(sink, connect, conse
     sink.hold.set()
     assert client.flush(10)
     assert [row["id"] for row in sink.rows()][:10] == ids[:10]
-    assert sink.taken[-1].headers["Watchkeeper-Client"].endswith(f"sent={50 - lost}; dropped={lost}")
+    told = f"logged=50; dropped={lost}; pending=1; service=checkout; version={__version__}; spool=memory"
+    assert sink.taken[-1].headers["Watchkeeper-Client"].endswith(told)
 
 
 def test_a_queue_full_of_bytes_drops_too(sink, connect, conserved):
-    client = connect(max_queue_bytes=100_000, flush_interval=60)
+    client = connect(max_queue_bytes=100_000, flush_interval=60, spool_dir="")
     for _ in range(20):
         client.log_prediction(features={"text": "x" * 10_000})
     stats = conserved(client.stats())
@@ -144,13 +151,15 @@ def test_a_queue_full_of_bytes_drops_too(sink, connect, conserved):
 
 def test_the_queue_gives_back_what_it_took():
     queue = MemoryQueue(max_events=2, max_bytes=100)
-    assert queue.put(("a", {}, 60)) == 1
-    assert queue.put(("b", {}, 60)) == NO_BYTES
-    assert queue.put(("c", {}, 40)) == 2
-    assert queue.put(("d", {}, 0)) == NO_ROOM
-    assert [kind for kind, _, _ in queue.take(5)] == ["a", "c"]
-    assert len(queue) == 0
-    assert queue.put(("e", {}, 100)) == 1
+    assert queue.put(1, b"a" * 60) is None
+    assert queue.put(2, b"b" * 60) == "queue_bytes"
+    assert queue.put(3, b"c" * 40) is None
+    assert queue.put(4, b"") == "queue_full"
+    assert queue.first() == 1
+    assert [number for number, _ in queue.take(5, 60)] == [1]
+    assert [number for number, _ in queue.take(5, 1)] == [3]
+    assert (len(queue), queue.first()) == (0, 0)
+    assert queue.put(5, b"e" * 100) is None
 
 
 @pytest.mark.parametrize(
@@ -197,7 +206,7 @@ def test_a_server_that_speaks_no_http_is_tried_again(free_port, connect):
 
 
 def test_shutdown_counts_what_it_gives_up(sink, connect, caplog, conserved):
-    client = connect(f"http://127.0.0.1:{sink.port}")
+    client = connect(spool_dir="")
     sink.answer(503, retry_after="600")
     for _ in range(5):
         client.log_prediction()
@@ -212,7 +221,7 @@ def test_shutdown_counts_what_it_gives_up(sink, connect, caplog, conserved):
 
 
 def test_a_closing_client_tries_once_more_soon(sink, client, monkeypatch):
-    monkeypatch.setattr(_sender, "delay", lambda attempt, order, chance: 600.0)
+    monkeypatch.setattr(_post, "delay", lambda attempt, order, chance: 600.0)
     sink.answer(503, b"disk full")
     client.log_prediction()
     assert not client.flush(0.2)
@@ -224,11 +233,13 @@ def test_trouble_in_the_thread_does_not_end_it(sink, client, monkeypatch, conser
     def broken(*_: object) -> float:
         raise RuntimeError("odd")
 
-    monkeypatch.setattr(_sender, "delay", broken)
-    sink.answer(503, b"disk full")
-    client.log_prediction(id="lost")
-    assert client.flush(5)
+    monkeypatch.setattr(_post, "delay", broken)
+    monkeypatch.setattr(_post, "_FIRST_DELAY", 0.0)
+    sink.answer(503, b"disk full", times=3)
     client.log_prediction(id="kept")
+    assert client.flush(5)
+    sink.answer(503, b"disk full", times=_post._MAX_SERVER_ERRORS)
+    client.log_prediction(id="lost")
     assert client.flush(5)
     assert list(sink.ids()) == ["kept"]
     assert conserved(client.stats()).dropped == {"sender_error": 1}
