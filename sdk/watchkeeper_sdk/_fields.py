@@ -89,7 +89,6 @@ class PredictionFields(TypedDict, total=False):
     used_at: Time
     reason_codes: Sequence[str]
     checks: Sequence[Check]
-    sample_weight: float | None
     extra: Mapping[str, object]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,6 @@ class Request:
     used_at: Time | None = None
     reason_codes: Sequence[str] | None = None
     checks: Sequence[Check] | None = None
-    sample_weight: float | None = None
     extra: Mapping[str, object] | None = None
 
     def __init__(self, log: Callable[..., str], fields: CallFields) -> None:
@@ -84,11 +84,12 @@ class Request:
 
     def usage(self, response: object) -> None:
         """Take the tokens, and the model where none is set, from a provider's raw response or its usage object."""
-        counts = tokens_of(response)
-        if counts is not None:
-            self._token_counts = counts
-        if self.model is None:
-            self.model = model_of(response)
+        with contextlib.suppress(Exception):  # an object of the host may raise anything: then nothing is known of it
+            counts = tokens_of(response)
+            if counts is not None:
+                self._token_counts = counts
+            if self.model is None:
+                self.model = model_of(response)
 
     def first_token(self) -> None:
         """Mark the moment of the first token; later calls change nothing."""

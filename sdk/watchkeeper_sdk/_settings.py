@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class Settings:
     max_spool_age: float = 7 * 86400.0
     sample_rate: float = 1.0
     keep_errors: bool = False
+
+    def but(self, changed: Mapping[str, float]) -> Settings:
+        """Give the same with some numbers changed."""
+        return replace(self, **changed)  # pyright: ignore[reportArgumentType]  # names and types are the caller's
 
     def common(self, kind: str) -> dict[str, object]:
         """Fields that each event of this kind carries unless it brings its own."""

@@ -11,21 +11,18 @@ imported: the processor is recognised by its methods.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from ._fields import CallFields
 from ._ledger import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ._client import Client
-    from ._fields import Tokens
+    from ._fields import CallFields, Tokens
 
 _NANO = 1e9
 _ERROR = 2
-_MODEL = ("gen_ai.request.model", "gen_ai.response.model")
-_PROVIDER = ("gen_ai.provider.name", "gen_ai.system")
 _INPUT = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 _OUTPUT = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 _READ = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens")
@@ -36,10 +33,16 @@ _WRITE = (
 )
 _REASONING = ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens")
 _TEXTS = {
+    "model": ("gen_ai.request.model", "gen_ai.response.model"),
+    "provider": ("gen_ai.provider.name", "gen_ai.system"),
     "prompt": ("gen_ai.prompt.name",),
     "workflow": ("gen_ai.workflow.name",),
-    "step": ("gen_ai.agent.name",),
     "tool": ("gen_ai.tool.name",),
+    "agent": ("gen_ai.agent.name",),
+    "operation": ("gen_ai.operation.name",),
+    "conversation": ("gen_ai.conversation.id",),
+    "finish_reason": ("gen_ai.response.finish_reasons",),
+    "service_tier": ("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
 }
 
 
@@ -59,7 +62,9 @@ class Status(Protocol):
 class ReadableSpan(Protocol):
     """The part of an ended span that is read."""
 
+    name: str
     context: Context | None
+    parent: Context | None
     attributes: Mapping[str, object] | None
     start_time: int | None
     end_time: int | None
@@ -74,6 +79,9 @@ class SpanProcessor:
 
     def on_start(self, span: object, parent_context: object = None) -> None:
         """Nothing is known yet."""
+
+    def _on_ending(self, span: object) -> None:
+        """Nothing is to be added to a span that ends: the SDK asks."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Log the span, if it is one of a generative model; never raises."""
@@ -98,28 +106,42 @@ def prediction_of(span: ReadableSpan) -> CallFields | None:
     context = span.context
     if context is None or not any(name.startswith("gen_ai.") for name in attributes):
         return None
-    fields: CallFields = {"id": f"{context.trace_id:032x}-{context.span_id:016x}"}
+    found: dict[str, object] = {"id": _name(context), "trace_id": f"{context.trace_id:032x}", "step": span.name}
+    if span.parent is not None:
+        found["parent_id"] = _name(span.parent)
     if span.start_time is not None:
-        fields["ts"] = span.start_time / _NANO
+        found["ts"] = round(span.start_time / _NANO, 6)
         if span.end_time is not None:
-            fields["latency_ms"] = (span.end_time - span.start_time) / 1e6
-    texts = {"model": _MODEL, "provider": _PROVIDER, **_TEXTS}
-    named = {field: _first(attributes, names) for field, names in texts.items()}
-    fields.update({field: str(text) for field, text in named.items() if text})  # pyright: ignore[reportCallIssue, reportArgumentType]  # the keys are fields
+            found["latency_ms"] = (span.end_time - span.start_time) / 1e6
+    found.update(_texts(attributes))
+    served = attributes.get("gen_ai.response.model")
+    if served and served != found.get("model"):
+        found["model_version"] = served
     first_chunk = attributes.get("gen_ai.response.time_to_first_chunk")
     if isinstance(first_chunk, (int, float)):
-        fields["ttft_ms"] = first_chunk * 1000
+        found["ttft_ms"] = first_chunk * 1000
     if getattr(span.status.status_code, "value", span.status.status_code) == _ERROR:
-        fields["status"] = "error"
-        fields["error_class"] = str(attributes.get("error.type") or "internal")
+        found["status"] = "error"
+        found["error_class"] = str(attributes.get("error.type") or "internal")
     tokens = _tokens(attributes)
     if tokens is not None:
-        fields["tokens"] = tokens
-    served = attributes.get("gen_ai.response.model")
-    operation = attributes.get("gen_ai.operation.name")
-    extra = {"response_model": served, "operation": operation}
-    fields["extra"] = {name: value for name, value in extra.items() if value}
-    return fields
+        found["tokens"] = tokens
+    return cast("CallFields", found)
+
+
+def _name(context: Context) -> str:
+    return f"{context.trace_id:032x}-{context.span_id:016x}"
+
+
+def _texts(attributes: Mapping[str, object]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field, names in _TEXTS.items():
+        value = _first(attributes, names)
+        if isinstance(value, (list, tuple)):
+            value = next(iter(cast("Sequence[object]", value)), None)
+        if value:
+            found[field] = str(value)
+    return found
 
 
 def _tokens(attributes: Mapping[str, object]) -> Tokens | None:

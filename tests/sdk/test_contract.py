@@ -56,7 +56,6 @@ EVERY_FIELD = {
     "used_at": 1767322800,
     "reason_codes": ["r1", "r2"],
     "checks": [{"name": "pii", "kind": "policy", "passed": True, "blocked": False, "score": 0.1}],
-    "sample_weight": 4.0,
     "extra": {"anything": [1, {"x": None}]},
 }
 

@@ -23,15 +23,20 @@ def test_the_three_lines_are_three_and_run(sink, python):
 
 def test_all_examples_run_in_a_row(sink, python):
     python("".join(EXAMPLES).replace("http://127.0.0.1:8090", sink.url))
-    assert [row["model"] for row in sink.rows()] == ["fraud", "support-bot"]
-    [outcome] = sink.rows("outcomes")
-    assert outcome["prediction_id"] == sink.rows()[0]["id"]
+    assert [row["model"] for row in sink.rows()] == ["fraud", "support-bot", "gpt-4o"]
+    assert sink.rows()[2]["tokens"] == {"input": 20, "cache_read": 80, "cache_write": 0, "output": 9, "reasoning": 0}
+    for outcome in sink.rows("outcomes"):
+        assert outcome["prediction_id"] == sink.rows()[0]["id"]
+        assert outcome["prediction_ts"] == sink.rows()[0]["ts"]
+    assert len(sink.rows("outcomes")) == 2
 
 
 def test_every_reason_is_explained():
     source = "".join(path.read_text() for path in HOME.glob("*.py"))
-    used = set(re.findall(r'(?:lose_at_call|drop|finish|_drop)\((?:batch, )?"([a-z_]+)"', source))
-    used |= {"shutdown", "sender_error"}
+    used = set(re.findall(r'(?:_lose|drop|finish)\("([a-z_]+)"', source))
+    used |= set(re.findall(r'_give_up\(.*"([a-z_]+)", ', source))
+    used |= set(re.findall(r'return "(queue_[a-z]+)"', source))
+    assert {"refused", "sender_error", "spool_full", "queue_full", "invalid_call"} < used
     assert used == {
         name
         for line in README.splitlines()

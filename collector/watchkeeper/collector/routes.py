@@ -110,8 +110,12 @@ def refusal(error: WatchkeeperError, decoder: Decoder | PlainJson = _PLAIN, enco
 
 
 def client_count(header: str | None) -> ClientCount | None:
-    """Read ``Watchkeeper-Client: ID; sent=N; dropped=N``; nonsense is no count.
+    """Read ``Watchkeeper-Client: ID; logged=N; dropped=N; pending=N``; nonsense is no count.
 
+    What was logged and not dropped counts as sent. A client may also say ``sent`` itself.
+
+    >>> client_count("a1; logged=12; dropped=2; pending=5; service=checkout; spool=disk")
+    ClientCount(client='a1', sent=10, dropped=2)
     >>> client_count("a1; sent=10; dropped=2")
     ClientCount(client='a1', sent=10, dropped=2)
     """
@@ -122,10 +126,11 @@ def client_count(header: str | None) -> ClientCount | None:
     for part in parts:
         name, _, number = part.partition("=")
         numbers[name] = number
-    sent, dropped = numbers.get("sent", ""), numbers.get("dropped", "0")
+    sent, dropped = numbers.get("sent", numbers.get("logged", "")), numbers.get("dropped", "0")
     if not (client and _COUNT.fullmatch(sent) and _COUNT.fullmatch(dropped)):
         return None
-    return ClientCount(client[:100], int(sent), int(dropped))
+    given_up = 0 if "sent" in numbers else int(dropped)
+    return ClientCount(client[:100], max(0, int(sent) - given_up), int(dropped))
 
 
 def _key(kind: str, key: str | None) -> str | None:
