@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pyarrow.dataset
 import pytest
 from store.facts_made import DAY, HOUR, START, Made, event, outcome, times
 
 from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.schemas.events import Prediction
 from watchkeeper.store.facts import retention
 from watchkeeper.store.facts.kept import Keep, KeptSince, Policy, start_of
+from watchkeeper.store.facts.load import Loader
 from watchkeeper.store.sealed import MANIFEST, SealedDays, digest
 
 NOW = START + 10 * DAY + 5 * HOUR
@@ -131,6 +134,9 @@ def test_a_service_may_have_limits_of_its_own(made: Made, sealed: SealedDays) ->
 
 def test_what_comes_later_goes_to_a_further_file(made: Made, sealed: SealedDays) -> None:
     retention.run(made.facts, sealed, FIVE, NOW)
+    with made.facts.transaction() as connection:  # as if it had been on its way into the facts
+        connection.execute("DELETE FROM facts_kept")
+    made.facts.generation += 1
     made.load(event(id="late", ts=START + 6 * HOUR, service="shop", model="Ranker/ä", features={"x": 1.0, "new": 2.0}))
     report = retention.run(made.facts, sealed, FIVE, NOW)
     assert (report.sealed_files, report.sealed_rows, report.deleted["predictions"]) == (1, 1, 1)
@@ -169,7 +175,8 @@ def test_nothing_is_deleted_that_is_not_sealed(made: Made, sealed: SealedDays, m
 def test_a_manifest_that_cannot_be_read_stops_it(made: Made, sealed: SealedDays) -> None:
     retention.run(made.facts, sealed, FIVE, NOW)
     (sealed.of("2026-01-05") / MANIFEST).write_text("{")
-    made.load(event(ts=START, service="shop"))
+    with made.facts.transaction() as connection:
+        connection.execute("INSERT INTO reviews (ts, service) VALUES (?, 'shop')", [START])
     with pytest.raises(StoreUnavailable, match="Restore the folder"):
         retention.run(made.facts, sealed, FIVE, NOW)
 
@@ -188,6 +195,7 @@ def test_text_goes_before_the_rest(made: Made, sealed: SealedDays) -> None:
 
 def test_rollups_and_rejects_have_limits_of_their_own(made: Made, sealed: SealedDays) -> None:
     rejects = pl.DataFrame({"received_at": times(START, NOW), "kind": ["predictions"] * 2, "service": ["shop", None]})
+    rejects = rejects.with_columns(reason=pl.lit("no"))
     made.load(rejects=rejects)
     requests = made.value("SELECT sum(requests) FROM traffic_hour WHERE dim = ''")
     report = retention.run(made.facts, sealed, Policy(Keep(rollups=3, rejects=1)), NOW)
@@ -222,3 +230,86 @@ def test_since_when_facts_are_whole_never_moves_back(made: Made, sealed: SealedD
     assert since("shop", longer) == since(None, longer) == START + 8 * DAY
     assert since("bank", FIVE) == START + 5 * DAY
     assert start_of(90, NOW) == START + 10 * DAY - timedelta(days=90)
+
+
+def keeping(made: Made, policy: Policy) -> Made:
+    made.loader = Loader(made.facts, lambda: NOW.replace(tzinfo=UTC), lambda: policy)
+    return made
+
+
+def rejected(made: Made) -> list[dict]:
+    rows = made.facts.read("SELECT kind, service, reason, raw FROM rejects ORDER BY kind, id").to_dicts()
+    return [row | {"raw": msgspec.json.decode(row["raw"])} for row in rows]
+
+
+def test_what_is_too_late_is_a_reject_that_can_be_sent_again() -> None:
+    made = keeping(Made(now=NOW), FIVE)
+    old = event(
+        id="old",
+        ts=START,
+        features={"x": 1.5, "c": "a"},
+        segments={"plan": "pro"},
+        extra={"order": 7},
+        prediction=True,
+        tokens_input=5,
+        fallback_from="m0",
+        checks=[{"name": "pii", "kind": "policy", "passed": True, "blocked": False, "score": None}],
+        clock_skew=False,
+        received_at=NOW,
+    )
+    young = event(id="young", ts=START + 6 * DAY, features={"x": 2.5})
+    report = made.load(old, young, event(id="number", ts=START, prediction=2.5), watermark=7)
+    assert (report.loaded, report.rejected) == (1, 2)
+    assert made.rows("SELECT id, f_x FROM features_1") == [("young", 2.5)]
+    assert made.value("SELECT sum(requests) FROM traffic_hour") == 1
+    number, first = sorted(rejected(made), key=lambda row: row["raw"]["id"])
+    assert first["reason"] == "too_late: facts of it are kept since 2026-01-10 (retention.facts_days)"
+    assert first["raw"] == {
+        "id": "old",
+        "ts": "2026-01-05T00:00:00Z",
+        "service": "shop",
+        "model": "ranker",
+        "status": "ok",
+        "attempts": 1,
+        "prediction": True,
+        "tokens": {"input": 5},
+        "fallback": {"from": "m0"},
+        "checks": [{"name": "pii", "kind": "policy", "passed": True, "blocked": False, "score": None}],
+        "features": {"x": 1.5, "c": "a"},
+        "segments": {"plan": "pro"},
+        "extra": {"order": 7},
+    }
+    msgspec.json.decode(msgspec.json.encode(first["raw"]), type=Prediction)
+    assert number["raw"]["prediction"] == 2.5
+    assert made.rows("SELECT sum(loaded), sum(rejected), sum(too_late) FROM ingest") == [(1, 2, 2)]
+
+
+def test_every_kind_may_be_too_late_and_the_limit_is_the_services_own() -> None:
+    made = keeping(Made(now=NOW), Policy(Keep(facts=5), {"bank": Keep()}))
+    made.outcomes(
+        outcome("a", 2.5, START),
+        outcome("b", True, NOW, prediction_ts=START),
+        outcome("c", "cat", NOW),
+        outcome("d", False, START, service="bank"),
+    )
+    old, young = START, START + 9 * DAY
+    reviews = pl.DataFrame({"prediction_id": ["a", "b"], "ts": times(old, young), "service": ["shop"] * 2})
+    gpus = pl.DataFrame({"ts": times(old, young), "uuid": ["g", "g"]})
+    made.load(reviews=reviews, gpus=gpus)
+    assert made.rows("SELECT prediction_id FROM outcomes ORDER BY ALL") == [("c",), ("d",)]
+    assert count(made, "reviews") == count(made, "gpu_samples") == 1
+    assert [(row["kind"], row["raw"].get("value")) for row in rejected(made)] == [
+        ("gpu_samples", None),
+        ("outcomes", 2.5),
+        ("outcomes", True),
+        ("reviews", None),
+    ]
+    assert made.load(event(ts=START, service="bank"), event(ts=START)).rejected == 1
+
+
+def test_what_went_is_too_late_for_ever(made: Made, sealed: SealedDays) -> None:
+    retention.run(made.facts, sealed, FIVE, NOW)
+    keeping(made, Policy())
+    again = event(id="shop-3", ts=START + 3 * HOUR, service="shop", model="Ranker/ä")
+    assert made.load(again).rejected == 1
+    assert made.value("SELECT sum(requests) FROM traffic_hour WHERE dim = ''") == 480, "it was counted already"

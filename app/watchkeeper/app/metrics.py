@@ -38,6 +38,7 @@ class ServerCollector:
             ("accepted", status.accepted),
             ("loaded", status.loaded),
             ("rejected", status.rejected),
+            ("too_late", status.too_late),
             ("duplicate", status.duplicates),
             ("dropped_by_client", status.dropped_by_clients),
         ):

@@ -83,9 +83,10 @@ class Rooms:
         self._event_clock = EventClock() if settings.server.clock == "events" else None
         self.clock: Clock = self._event_clock or wall
         self.links = Links(settings.server.dashboard_url)
+        self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations)
         self.loader = InboxLoader(
             stores.inbox,
-            Loader(stores.facts, self.clock),
+            Loader(stores.facts, self.clock, lambda: self.upkeep.policy),
             max_rows=settings.loader.max_rows,
             max_age=settings.loader.max_age_seconds,
             ingest=settings.ingest,
@@ -96,7 +97,6 @@ class Rooms:
         stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
         self._ending = threading.Event()
-        self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations)
         self._daily = Clockwork(self.upkeep.daily, UPKEEP_EVERY)
         self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
 

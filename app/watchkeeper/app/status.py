@@ -41,6 +41,7 @@ class Status(msgspec.Struct, frozen=True):
     loaded: int
     rejected: int
     duplicates: int
+    too_late: int
     ignored: int
     repeated_batches: int
     waiting: int
@@ -82,6 +83,7 @@ class StatusReader:
             loaded=sum(s.loaded for s in services.values()),
             rejected=inbox.rejected,
             duplicates=sum(s.duplicates for s in services.values()),
+            too_late=int(self.facts.read("SELECT coalesce(sum(too_late), 0)::BIGINT AS n FROM ingest").item()),
             ignored=int(self.facts.read("SELECT coalesce(sum(n), 0)::BIGINT AS n FROM ignored")["n"].item()),
             repeated_batches=inbox.repeated_batches,
             waiting=inbox.backlog_rows,

@@ -107,6 +107,10 @@ class KeptSince:
         gone = self._since.get(service, self._since.get(None, EPOCH))
         return max(gone, start_of(policy.of(service).facts, now))
 
+    def latest(self, policy: Policy, now: datetime) -> datetime:
+        """Give the time from which on no event of any service is too late."""
+        return max(self.advanced(policy, now).values())
+
     def advanced(self, policy: Policy, now: datetime) -> dict[str | None, datetime]:
         """Give where it stands once retention has run under this policy."""
         return {service: self.of(service, policy, now) for service in {None, *self._since, *policy.services}}

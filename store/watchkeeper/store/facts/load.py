@@ -43,6 +43,8 @@ from watchkeeper.store.facts.features import (
     typed,
 )
 from watchkeeper.store.facts.histograms import EpochCatalog
+from watchkeeper.store.facts.kept import KeptSince, Policy
+from watchkeeper.store.facts.lateness import TOO_LATE, turned_away
 from watchkeeper.store.facts.model_rows import kept
 from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
 from watchkeeper.store.sql import quoted
@@ -54,9 +56,11 @@ COMPACT_EVERY = 200
 class Loader:
     """Writes batches into the facts; keeps the catalogs of features, segments and epochs in step."""
 
-    def __init__(self, facts: FactStore, clock: Callable[[], datetime]) -> None:
+    def __init__(self, facts: FactStore, clock: Callable[[], datetime], policy: Callable[[], Policy] = Policy) -> None:
         self._facts = facts
         self._clock = clock
+        self._policy = policy
+        self._since = KeptSince()
         self._features = FeatureCatalog()
         self._segments = rollups.SegmentValues()
         self._epochs = EpochCatalog()
@@ -78,6 +82,8 @@ class Loader:
             self._features.refresh(connection, generation)
             self._segments.refresh(connection, generation)
             self._epochs.refresh(connection, generation)
+            self._since.refresh(connection, generation)
+            batch = turned_away(batch, self._since, self._policy(), now)
             report = self._load(connection, batch, now)
             if batch.watermark is not None:
                 connection.execute("UPDATE inbox_watermark SET seq = ?", [batch.watermark])
@@ -265,7 +271,10 @@ def _append(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFra
 
 
 def _count_rejects(connection: duckdb.DuckDBPyConnection, rejects: pl.DataFrame, now: datetime) -> None:
-    ledger = rejects.group_by("service", "kind").agg(pl.len().cast(pl.Int64).alias("rejected"))
+    ledger = rejects.group_by("service", "kind").agg(
+        pl.len().cast(pl.Int64).alias("rejected"),
+        pl.col("reason").str.starts_with(TOO_LATE).sum().cast(pl.Int64).alias("too_late"),
+    )
     insert(
         connection,
         "ingest",

@@ -70,7 +70,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             reason VARCHAR, service VARCHAR, raw BLOB, replayed_at TIMESTAMP)""",
         """CREATE TABLE ingest (
             hour TIMESTAMP, service VARCHAR, kind VARCHAR, loaded BIGINT, duplicates BIGINT, rejected BIGINT,
-            clock_skewed BIGINT, last_ts TIMESTAMP)""",
+            too_late BIGINT, clock_skewed BIGINT, last_ts TIMESTAMP)""",
         "CREATE TABLE ignored (hour TIMESTAMP, kind VARCHAR, what VARCHAR, n BIGINT)",
         f"CREATE TABLE traffic_minute ({_TRAFFIC_COLUMNS})",
         f"CREATE TABLE traffic_hour ({_TRAFFIC_COLUMNS})",
