@@ -69,7 +69,7 @@ def fill(server: Server) -> None:
         "predictions",
         {"id": "p/1", "service": "shop", "ts": "no time"},
         made[5],
-        Watchkeeper_Client="a; sent=9; dropped=4",
+        Watchkeeper_Client="a; logged=9; dropped=4; pending=2; service=shop; site=ams",
     )
     server.settled()
     until(server.status, lambda status: status["evaluated_to"] == "2026-03-03T00:00:00Z")
@@ -81,9 +81,18 @@ def test_the_status_adds_up(server):
     assert (status["loaded"], status["duplicates"], status["rejected"]) == (1203, 1, 1)
     assert status["accepted"] == status["loaded"] + status["duplicates"]
     assert (status["waiting"], status["lag_seconds"], status["pending_outcomes"]) == (0, 0.0, 1)
-    assert (status["sent_by_clients"], status["dropped_by_clients"]) == (9, 4)
+    assert (status["logged_by_clients"], status["dropped_by_clients"], status["missing"]) == (9, 4, 0)
     assert status["completeness"] == pytest.approx(1 - 5 / (1204 + 5))
     assert status["services"]["shop"]["last_ts"] == status["complete_to"] == "2026-03-03T18:35:00Z"
+
+
+def test_the_ledger_tells_what_each_site_sent(server):
+    told = server.get("/v1/telemetry")
+    (group,) = told["groups"]
+    assert (group["service"], group["site"], group["version"]) == ("shop", "ams", "")
+    assert (group["sent"], group["accepted"], group["rejected"], group["dropped"]) == (9, 1, 1, 4)
+    assert (group["durable"], group["missing"], group["pending"], group["state"]) == (1, 0, 0, "partial")
+    assert told["expected"] == []
 
 
 def test_metrics_are_read_by_the_reference_parser_and_say_what_the_status_says(server):
@@ -98,6 +107,9 @@ def test_metrics_are_read_by_the_reference_parser_and_say_what_the_status_says(s
     for fate, name in (("accepted", "accepted"), ("loaded", "loaded"), ("duplicate", "duplicates")):
         assert samples["watchkeeper_events_total", ("fate", fate)] == status[name]
     assert samples["watchkeeper_events_total", ("fate", "dropped_by_client")] == 4
+    shop = ("service", "shop")
+    assert samples["watchkeeper_telemetry_events_total", ("fate", "dropped"), shop] == 4
+    assert samples["watchkeeper_telemetry_open_events", shop, ("state", "missing")] == 0
     newest = datetime.fromisoformat(status["complete_to"]).timestamp()
     assert samples["watchkeeper_telemetry_last_event_timestamp_seconds", ("service", "shop")] == newest
     families = list(text_string_to_metric_families(response.text))

@@ -9,7 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from watchkeeper.collector.decoders.events import EventDecoder
-from watchkeeper.collector.inbox import Ack, ClientCount, Inbox, Incoming
+from watchkeeper.collector.inbox import Ack, Inbox, Incoming
+from watchkeeper.collector.ledger import ClientBook
 
 TS = 1_767_600_000
 """Monday 2026-01-05, 08:00 UTC."""
@@ -33,7 +34,7 @@ def incoming(
     *rows: bytes,
     kind: str = "predictions",
     key: str | None = None,
-    client: ClientCount | None = None,
+    client: ClientBook | None = None,
     reply: bytes = b"{}",
     body: bytes | None = None,
 ) -> Incoming:

@@ -19,7 +19,7 @@ from collector.sent import incoming, kept, opened, prediction
 
 from watchkeeper.collector import inbox as inbox_module
 from watchkeeper.collector.decoding import Rejected
-from watchkeeper.collector.inbox import Ack, ClientCount, Inbox
+from watchkeeper.collector.inbox import Ack, Inbox
 from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
 
 
@@ -349,14 +349,6 @@ def test_a_request_that_cannot_be_stored_stops_nobody(inbox: Inbox, caplog: pyte
     assert "could not be stored" in caplog.text
     kept(inbox.append(incoming(prediction())))
     assert len(stored_bodies(inbox)) == 1
-
-
-def test_clients_are_counted_by_the_most_they_said(inbox: Inbox) -> None:
-    """A count that comes late or again is no new one."""
-    for client, sent, dropped in (("a", 10, 0), ("a", 30, 2), ("a", 20, 1), ("b", 5, 5)):
-        kept(inbox.append(incoming(prediction(), client=ClientCount(client, sent, dropped))))
-    status = inbox.status()
-    assert (status.sent_by_clients, status.dropped_by_clients) == (35, 7)
 
 
 def test_the_status_of_an_empty_inbox(inbox: Inbox) -> None:

@@ -20,7 +20,8 @@ from fastapi import FastAPI
 
 from watchkeeper.collector.decoding import MAX_ERRORS_SHOWN
 from watchkeeper.collector.inbox import Inbox
-from watchkeeper.collector.routes import MAX_KEY, IngestRoutes, client_count
+from watchkeeper.collector.ledger import book
+from watchkeeper.collector.routes import MAX_KEY, IngestRoutes
 from watchkeeper.schemas.settings import Ingest
 
 LIMITS = Ingest(max_body_bytes=100_000, max_decoded_bytes=200_000, max_rows=500)
@@ -217,21 +218,36 @@ def test_keys_that_begin_alike_are_two(served: Served) -> None:
     assert len(served.inbox.after(0, 10)) == 2
 
 
-def test_what_a_client_says_of_itself_is_counted(served: Served) -> None:
-    for said in ("a1; sent=10; dropped=2", "a1;sent=15;dropped=2", "b; sent=5"):
-        served.post(prediction(), Watchkeeper_Client=said)
-    status = served.inbox.status()
-    assert (status.sent_by_clients, status.dropped_by_clients) == (20, 2)
+def test_what_a_client_says_of_itself_is_set_against_what_arrived(served: Served) -> None:
+    for said in (
+        "a1; logged=10; dropped=2; pending=8",
+        "a1;logged=15;dropped=2;pending=12",
+        "b; logged=5; dropped=0; pending=5",
+    ):
+        served.post(prediction(), Watchkeeper_Client=said + "; service=shop")
+    (group,) = served.inbox.clients()
+    assert (group.service, group.clients, group.logged, group.accepted, group.dropped) == ("shop", 2, 20, 3, 2)
+    assert (group.pending, group.missing) == (11 + 4, 0)
 
 
 @pytest.mark.parametrize(
     "nonsense",
-    ["", "a", "a; sent", "a; sent=", "a; sent=-1", "a; sent=1; dropped=x", "; sent=1", "a; sent=" + "9" * 5000],
+    [
+        "",
+        "a",
+        "a; logged",
+        "a; logged=1",
+        "a; logged=1; dropped=0; pending=-1",
+        "a; logged=1; dropped=x; pending=0",
+        "a; logged=1; dropped=1; pending=1",
+        "; logged=1; dropped=0; pending=1",
+        "a; logged=" + "9" * 5000 + "; dropped=0; pending=0",
+    ],
 )
-def test_nonsense_of_a_client_is_no_count_and_costs_no_event(served: Served, nonsense: str) -> None:
-    assert client_count(nonsense) is None
+def test_nonsense_of_a_client_is_no_book_and_costs_no_event(served: Served, nonsense: str) -> None:
+    assert book(nonsense) is None
     assert served.post(prediction(), Watchkeeper_Client=nonsense).json()["accepted"] == 1
-    assert served.inbox.status().sent_by_clients == 0
+    assert served.inbox.clients() == []
 
 
 def test_a_client_that_hangs_up_in_the_middle_leaves_no_trace(served: Served, caplog: pytest.LogCaptureFixture) -> None:

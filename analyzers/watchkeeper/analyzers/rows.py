@@ -124,6 +124,20 @@ class GpuRow(Struct, frozen=True):
     model_name: str | None = None
 
 
+class TelemetryRow(Struct, frozen=True):
+    """What the clients of one service, site and version had logged, and what had become of it."""
+
+    service: str
+    site: str = ""
+    version: str = ""
+    accepted: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    missing: int = 0
+    overdue: int = 0
+    seen_at: datetime | None = None
+
+
 _CASTS: dict[object, Callable[[pl.Expr], pl.Expr]] = {
     int: lambda column: column.cast(pl.Int64).fill_null(0),
     float: lambda column: column.cast(pl.Float64).fill_null(0.0),

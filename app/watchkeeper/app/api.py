@@ -16,12 +16,13 @@ from fastapi import APIRouter, Query, Request, Response
 from watchkeeper.app import metrics
 from watchkeeper.app.moments import moment
 from watchkeeper.app.status import StatusReader
+from watchkeeper.app.telemetry import report
 from watchkeeper.schemas import events
 from watchkeeper.schemas.access import BY_SERVICE, caller_of
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.findings import Window
-from watchkeeper.store.clock import Clock
+from watchkeeper.store.clock import Clock, wall
 from watchkeeper.store.facts.queries import QUERIES, Ask, answer
 from watchkeeper.store.facts.reader import FactReader
 from watchkeeper.store.facts.story import story
@@ -49,6 +50,7 @@ class ReadRoutes:
         add("/ready", self.readiness, summary="It takes events; 503 with the reason where it does not")
         add("/metrics", self.metrics, summary="Prometheus text about the server itself")
         add("/v1/status", self.show_status, summary="What became of the events")
+        add("/v1/telemetry", self.telemetry, summary="Who sends, what of it is missing, who is silent")
         add("/v1/schemas", self.schemas, summary="JSON Schema of every event")
         add("/v1/declared", self.declared, summary="Systems, objectives, prices, value models in force")
         by_service: list[str | Enum] = [BY_SERVICE]
@@ -74,6 +76,10 @@ class ReadRoutes:
     def show_status(self) -> Response:
         """Give the status."""
         return _json(self.status.read())
+
+    def telemetry(self) -> Response:
+        """Give the ledger of telemetry."""
+        return _json(report(self.status.inbox.clients(), self.declarations(), wall(), self.reader.last_arrival))
 
     def schemas(self) -> Response:
         """Give the JSON Schemas."""

@@ -72,8 +72,27 @@ class ServerCollector:
             if state.last_ts is not None:
                 last.add_metric([service], state.last_ts.timestamp())
         yield last
+        yield from self._telemetry()
         yield from self._alerts()
         yield from self._gpus()
+
+    def _telemetry(self) -> Iterator[Metric]:
+        """What clients say of themselves, by service: site and version would be too many series."""
+        groups = self.status.inbox.clients()
+        events = CounterMetricFamily(
+            "watchkeeper_telemetry_events", "Events of clients that keep a book", labels=["service", "fate"]
+        )
+        open_events = GaugeMetricFamily(
+            "watchkeeper_telemetry_open_events", "Events logged that are not here", labels=["service", "state"]
+        )
+        for service in sorted({group.service for group in groups}):
+            own = [group for group in groups if group.service == service]
+            for fate in ("logged", "accepted", "rejected", "dropped"):
+                events.add_metric([service, fate], sum(getattr(group, fate) for group in own))
+            for state in ("pending", "overdue", "missing"):
+                open_events.add_metric([service, state], sum(getattr(group, state) for group in own))
+        yield events
+        yield open_events
 
     def _alerts(self) -> Iterator[Metric]:
         counts = self.alerts()

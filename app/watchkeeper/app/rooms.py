@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +22,7 @@ from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.app.declaring import apply_to, make_data_folder
 from watchkeeper.app.metrics import AlertCounts
+from watchkeeper.app.telemetry import snapshot
 from watchkeeper.app.upkeep import Upkeep
 from watchkeeper.collector.inbox import Inbox
 from watchkeeper.collector.loader import InboxLoader
@@ -34,7 +35,7 @@ from watchkeeper.store.control import declared, incidents, outbox, watermarks
 from watchkeeper.store.control import findings as stored_findings
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import Phase
-from watchkeeper.store.facts import readings, references
+from watchkeeper.store.facts import readings, references, telemetry
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.load import Loader
 from watchkeeper.store.facts.reader import FactReader
@@ -43,6 +44,7 @@ log = logging.getLogger("watchkeeper.server")
 OPEN = (Phase.PENDING, Phase.FIRING)
 UPKEEP_EVERY = timedelta(hours=1)
 CHANGE_LOOKBACK = timedelta(days=14)
+TELEMETRY_EVERY = timedelta(minutes=5)
 
 
 class _Ending(Exception):
@@ -96,6 +98,7 @@ class Rooms:
         self._sender = SenderLoop(Sender(stores.control), wall)
         stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
+        self._telemetry_at = datetime.fromtimestamp(0, UTC)
         self._ending = threading.Event()
         self._daily = Clockwork(self.upkeep.daily, UPKEEP_EVERY)
         self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
@@ -159,10 +162,19 @@ class Rooms:
             self._event_clock.advance(newest.replace(tzinfo=wall().tzinfo))
 
     def _tick(self) -> None:
+        self._note_telemetry()
         if self._schedule is None:
             self._schedule = self._make_schedule()
         with contextlib.suppress(_Ending):
             self._schedule.run_due()
+
+    def _note_telemetry(self) -> None:
+        """Copy the ledger of telemetry to the facts, where the analyzers see it; a replay has no ledger of its time."""
+        now = self.clock()
+        if self._event_clock is not None or now - self._telemetry_at < TELEMETRY_EVERY:
+            return
+        telemetry.write(self.stores.facts, snapshot(self.stores.inbox.clients()), now)
+        self._telemetry_at = now
 
     def _make_schedule(self) -> Schedule:
         with self.stores.control.snapshot() as tx:

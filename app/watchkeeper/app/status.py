@@ -32,7 +32,13 @@ class ServiceStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Accepted: answered with 200, and so durable. Loaded: in the facts. Lag: how long the oldest waiting one waits."""
+    """Accepted: answered with 200, and so durable. Loaded: in the facts. Lag: how long the oldest waiting one waits.
+
+    Of what clients say of themselves: ``logged_by_clients`` in all, ``dropped_by_clients`` were lost there,
+    ``waiting_at_clients`` may still come, ``overdue`` waits at clients that were not heard of for 10 minutes,
+    ``missing`` had been answered for and is not here. Completeness: the share of what was sent or lost on the way that
+    was taken in; rejected, dropped, missing and overdue events are what it lacks.
+    """
 
     version: str
     now: datetime
@@ -50,8 +56,11 @@ class Status(msgspec.Struct, frozen=True):
     complete_to: datetime | None
     evaluated_to: datetime | None
     completeness: float | None
-    sent_by_clients: int
+    logged_by_clients: int
     dropped_by_clients: int
+    waiting_at_clients: int
+    overdue: int
+    missing: int
     services: dict[str, ServiceStatus]
     notes: list[Note]
 
@@ -73,8 +82,13 @@ class StatusReader:
         services = self._services()
         pending = int(self.facts.read("SELECT count(*) AS n FROM pending_outcomes")["n"].item())
         newest = max((s.last_ts for s in services.values() if s.last_ts), default=None)
-        waiting_since = datetime.fromtimestamp(inbox.oldest_us / 1e6, UTC) if inbox.oldest_us else None
-        sent = inbox.accepted + inbox.rejected + inbox.dropped_by_clients
+        waiting_since = _moment(inbox.oldest_us)
+        groups = self.inbox.clients()
+        dropped, missing = sum(one.dropped for one in groups), sum(one.missing for one in groups)
+        overdue = sum(one.overdue for one in groups)
+        lost = inbox.rejected + dropped + missing + overdue
+        held = min((one.waiting_since_us for one in groups if one.waiting_since_us is not None), default=None)
+        known = [moment for moment in (newest, waiting_since, _moment(held)) if moment is not None]
         return Status(
             version=self.version,
             now=self.clock(),
@@ -89,11 +103,14 @@ class StatusReader:
             waiting=inbox.backlog_rows,
             pending_outcomes=pending,
             lag_seconds=max(0.0, (wall() - waiting_since).total_seconds()) if waiting_since else 0.0,
-            complete_to=min(newest, waiting_since) if newest and waiting_since else newest,
+            complete_to=min(known) if newest else None,
             evaluated_to=self.evaluated_to(),
-            completeness=1 - (inbox.rejected + inbox.dropped_by_clients) / sent if sent else None,
-            sent_by_clients=inbox.sent_by_clients,
-            dropped_by_clients=inbox.dropped_by_clients,
+            completeness=inbox.accepted / (inbox.accepted + lost) if inbox.accepted + lost else None,
+            logged_by_clients=sum(one.logged for one in groups),
+            dropped_by_clients=dropped,
+            waiting_at_clients=sum(one.pending for one in groups),
+            overdue=overdue,
+            missing=missing,
             services={name: service for name, service in services.items() if name},
             notes=self._notes(),
         )
@@ -132,3 +149,7 @@ class StatusReader:
             return msgspec.json.decode(Path(self.notes_file).read_bytes(), type=list[Note])
         except (OSError, msgspec.DecodeError) as error:
             return [Note("The notes cannot be read", [f"{self.notes_file}: {error}"])]
+
+
+def _moment(us: int | None) -> datetime | None:
+    return datetime.fromtimestamp(us / 1e6, UTC) if us else None

@@ -19,7 +19,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from watchkeeper.collector import ledger
 from watchkeeper.collector.decoding import Rejected
+from watchkeeper.collector.ledger import ClientBook, Group
 from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
 
 log = logging.getLogger("watchkeeper.inbox")
@@ -32,23 +34,12 @@ CREATE TABLE IF NOT EXISTS rejects (
     seq INTEGER NOT NULL, row_index INTEGER NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL, raw BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS rejects_by_seq ON rejects (seq);
 CREATE TABLE IF NOT EXISTS batch_keys (batch_key TEXT PRIMARY KEY, received_us INTEGER NOT NULL, reply BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS clients (
-    client TEXT PRIMARY KEY, sent INTEGER NOT NULL, dropped INTEGER NOT NULL, seen_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT OR IGNORE INTO totals VALUES ('accepted', 0), ('rejected', 0), ('repeated_batches', 0);
 """
 KEYS_KEPT_US = 24 * 3600 * 1_000_000
 BUSY_SECONDS = 30
 MAX_READ_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCount:
-    """What a client says of itself with each batch: events handed over so far, and dropped before that."""
-
-    client: str
-    sent: int
-    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ class Incoming:
     rejected: Sequence[Rejected]
     reply: bytes
     batch_key: str | None = None
-    client: ClientCount | None = None
+    client: ClientBook | None = None
     services: frozenset[str] | None = None
     """Where the sender's key is for some services only: these."""
 
@@ -106,8 +97,6 @@ class InboxStatus:
     backlog_rows: int
     backlog_bytes: int
     oldest_us: int | None
-    sent_by_clients: int
-    dropped_by_clients: int
 
 
 @dataclass(slots=True)
@@ -129,7 +118,7 @@ class Inbox:
         self.arrived = threading.Event()
         """Set after each commit: the loader waits for it."""
         with contextlib.closing(self._connect()) as connection:
-            connection.executescript(_SCHEMA)
+            connection.executescript(_SCHEMA + ledger.SCHEMA)
             self._backlog_bytes = _bytes_up_to(connection, 2**62)
         self._thread = threading.Thread(target=self._write, name="inbox", daemon=True)
         self._thread.start()
@@ -193,6 +182,7 @@ class Inbox:
             connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
             oldest = int(time.time() * 1e6) - KEYS_KEPT_US
             connection.execute("DELETE FROM batch_keys WHERE received_us < ?", (oldest,))
+            ledger.retire(connection, int(time.time() * 1e6))
         with self._counter:
             self._backlog_bytes = max(0, self._backlog_bytes - freed)
 
@@ -203,9 +193,6 @@ class Inbox:
             rows, size, oldest = connection.execute(
                 "SELECT coalesce(sum(rows), 0), coalesce(sum(length(body)), 0), min(received_us) FROM batches"
             ).fetchone()
-            sent, dropped = connection.execute(
-                "SELECT coalesce(sum(sent), 0), coalesce(sum(dropped), 0) FROM clients"
-            ).fetchone()
         return InboxStatus(
             accepted=totals["accepted"],
             rejected=totals["rejected"],
@@ -213,9 +200,12 @@ class Inbox:
             backlog_rows=rows,
             backlog_bytes=size,
             oldest_us=oldest,
-            sent_by_clients=sent,
-            dropped_by_clients=dropped,
         )
+
+    def clients(self) -> list[Group]:
+        """Sum up what clients say of themselves, and what arrived of it, by service, site and version."""
+        with contextlib.closing(self._connect()) as connection:
+            return ledger.groups(connection, time.time_ns() // 1000)
 
     def close(self) -> None:
         """Take no more, commit what waits, then stop."""
@@ -282,20 +272,19 @@ def _bytes_up_to(connection: sqlite3.Connection, seq: int) -> int:
 
 def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:
     """Write one request inside the group's transaction; one whose key is known changes nothing."""
-    if incoming.client is not None:
-        connection.execute(
-            """INSERT INTO clients VALUES (?, ?, ?, ?) ON CONFLICT (client) DO UPDATE SET
-               sent = max(sent, excluded.sent), dropped = max(dropped, excluded.dropped), seen_us = excluded.seen_us""",
-            (incoming.client.client, incoming.client.sent, incoming.client.dropped, incoming.received_us),
-        )
     if incoming.batch_key is not None:
         row = connection.execute("SELECT reply FROM batch_keys WHERE batch_key = ?", (incoming.batch_key,)).fetchone()
         if row is not None:
             connection.execute("UPDATE totals SET value = value + 1 WHERE name = 'repeated_batches'")
+            if incoming.client is not None:
+                rows = incoming.rows + len(incoming.rejected)
+                ledger.note_again(connection, incoming.client, rows, incoming.received_us)
             return Ack(row[0], repeated=True)
         connection.execute(
             "INSERT INTO batch_keys VALUES (?, ?, ?)", (incoming.batch_key, incoming.received_us, incoming.reply)
         )
+    if incoming.client is not None:
+        ledger.note(connection, incoming.client, incoming.rows, len(incoming.rejected), incoming.received_us)
     cursor = connection.execute(
         """INSERT INTO batches (kind, encoding, received_us, batch_key, rows, body, services)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",

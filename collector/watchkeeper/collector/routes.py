@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from starlette.requests import ClientDisconnect
 
 from watchkeeper.collector import body
 from watchkeeper.collector.decoding import JSON, Decoder, PlainJson, Sent, UnknownType
-from watchkeeper.collector.inbox import ClientCount, Inbox, Incoming
+from watchkeeper.collector.inbox import Inbox, Incoming
+from watchkeeper.collector.ledger import ClientBook, book
 from watchkeeper.collector.registry import Way, discover, ways
 from watchkeeper.schemas.access import caller_of
 from watchkeeper.schemas.errors import InputError, Overloaded, TooLarge, Unavailable, WatchkeeperError
@@ -25,7 +25,6 @@ RETRY_AFTER_SECONDS = 2
 """No more than 3: an OpenTelemetry exporter gives a batch up where this does not fit into its 10 seconds."""
 CLIENT_GONE = 499
 """The sender hung up before the whole request was here: nobody reads the answer, only the access log."""
-_COUNT = re.compile("[0-9]{1,18}")
 _PLAIN = PlainJson()
 
 
@@ -72,9 +71,8 @@ class IngestRoutes:
     async def _take(self, decoder: Decoder, kind: str, encoding: str, request: Request) -> Response:
         headers = request.headers
         limits = decoder.limits(self.limits)
-        compressed = await body.read(request.stream(), limits.body_bytes, limits.body_setting)
-        coding = headers.get("content-encoding", "").strip().lower()
-        data = body.decompressed(compressed, coding, limits.decoded_bytes, limits.decoded_setting)
+        compressed = await body.read(request.stream(), limits.body_bytes)
+        data = body.decompressed(compressed, headers.get("content-encoding", "").strip().lower(), limits.decoded_bytes)
         services = caller_of(request.scope).services
         taken = decoder.check(Sent(kind, encoding, data, limits.rows, headers, services))
         incoming = Incoming(
@@ -86,7 +84,7 @@ class IngestRoutes:
             rejected=taken.rejected,
             reply=taken.reply,
             batch_key=_key(kind, headers.get("idempotency-key")),
-            client=client_count(headers.get("watchkeeper-client")),
+            client=_book(headers.get("watchkeeper-client"), services),
             services=services,
         )
         ack = await asyncio.wrap_future(self.inbox.append(incoming))
@@ -110,28 +108,10 @@ def refusal(error: WatchkeeperError, decoder: Decoder | PlainJson = _PLAIN, enco
     return Response(said, status, headers, decoder.answer_type(encoding) if encoding else JSON)
 
 
-def client_count(header: str | None) -> ClientCount | None:
-    """Read ``Watchkeeper-Client: ID; logged=N; dropped=N; pending=N``; nonsense is no count.
-
-    What was logged and not dropped counts as sent. A client may also say ``sent`` itself.
-
-    >>> client_count("a1; logged=12; dropped=2; pending=5; service=checkout; spool=disk")
-    ClientCount(client='a1', sent=10, dropped=2)
-    >>> client_count("a1; sent=10; dropped=2")
-    ClientCount(client='a1', sent=10, dropped=2)
-    """
-    if not header:
-        return None
-    client, *parts = [part.strip() for part in header.split(";")]
-    numbers: dict[str, str] = {}
-    for part in parts:
-        name, _, number = part.partition("=")
-        numbers[name] = number
-    sent, dropped = numbers.get("sent", numbers.get("logged", "")), numbers.get("dropped", "0")
-    if not (client and _COUNT.fullmatch(sent) and _COUNT.fullmatch(dropped)):
-        return None
-    given_up = 0 if "sent" in numbers else int(dropped)
-    return ClientCount(client[:100], max(0, int(sent) - given_up), int(dropped))
+def _book(header: str | None, services: frozenset[str] | None) -> ClientBook | None:
+    """Read the client's book; one that speaks of a service that its key is not for is none."""
+    told = book(header)
+    return told if told is None or services is None or told.service in services else None
 
 
 def _key(kind: str, key: str | None) -> str | None:

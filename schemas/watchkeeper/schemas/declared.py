@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from watchkeeper.schemas import openslo
+from watchkeeper.schemas.durations import duration
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.events import Name, Text
 from watchkeeper.schemas.settings import Days
@@ -36,7 +37,10 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, r
 
 
 class System(Declared, frozen=True):
-    """An AI system that someone owns: who is told, what to do, what to fall back on."""
+    """An AI system that someone owns: who is told, what to do, what to fall back on.
+
+    ``expect_every``: each of its services (each of its ``sites``, where these are named) sends at least so often.
+    """
 
     services: list[Name]
     owner: Name
@@ -47,6 +51,13 @@ class System(Declared, frozen=True):
     runbook: Text | None = None
     contact: Text | None = None
     retention: Retention | None = None
+    sites: list[Name] = []
+    expect_every: str | None = None
+
+    @property
+    def silence(self) -> timedelta | None:
+        """How long it may be silent; None where nothing is expected."""
+        return None if self.expect_every is None else duration(self.expect_every)
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
@@ -199,7 +210,20 @@ def parse(document: object, where: str) -> tuple[str, Declared]:
             f"{where}: cannot read kind {kind!r} of {version!r}; known: openslo/v1 SLO and "
             f"watchkeeper/v1 {', '.join(KINDS)}"
         )
-    return kind, _convert({**spec, "name": name}, KINDS[kind], f"{where} ({kind} {name})")
+    at = f"{where} ({kind} {name})"
+    declared = _convert({**spec, "name": name}, KINDS[kind], at)
+    if isinstance(declared, System):
+        _check_silence(declared, at)
+    return kind, declared
+
+
+def _check_silence(system: System, at: str) -> None:
+    if system.sites and system.expect_every is None:
+        raise SettingsError(f"{at}: sites are expected to send: say how often at least, as in expectEvery: 15m")
+    try:
+        _ = system.silence
+    except ValueError as error:
+        raise SettingsError(f"{at}: expectEvery {error}") from None
 
 
 def _objective(name: str, spec: object, at: str) -> Objective:

@@ -18,6 +18,7 @@ import polars as pl
 
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored, utc
+from watchkeeper.store.facts import telemetry
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Showing
 from watchkeeper.store.facts.features import OVERFLOW
@@ -271,6 +272,18 @@ class FactReader:
                 WHERE ts >= $start_ts AND ts < $end_ts {where} ORDER BY ts""",
             parameters | ({"service": service} if service else {}),
         )
+
+    def telemetry(self, as_of: datetime) -> pl.DataFrame:
+        """Give, by service, site and version, what clients had logged and what had arrived at a time."""
+        return telemetry.stood(self.facts, as_of)
+
+    def telemetry_looks(self, window: Window) -> list[datetime]:
+        """Give when the ledger of telemetry was looked at: without looks, silence says nothing."""
+        return telemetry.looks(self.facts, window)
+
+    def last_arrival(self, service: str, site: str | None, window: Window) -> datetime | None:
+        """Give when the newest prediction of a service (and site) came in, within a window of arrival."""
+        return telemetry.last_arrival(self.facts, service, site, window)
 
     def example_ids(self, service: str, model: str, window: Window, showing: Showing) -> tuple[str, ...]:
         """Give a few predictions of the window that show what is asked for."""

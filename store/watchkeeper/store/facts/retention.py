@@ -36,6 +36,7 @@ _ROLLUPS = (
     ("unseen_hour", "bucket", "epoch"),
     ("readings", "window_end", "service"),
     ("changes", "ts", "service"),
+    ("telemetry", "looked_at", "service"),
 )
 
 

@@ -71,6 +71,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE ingest (
             hour TIMESTAMP, service VARCHAR, kind VARCHAR, loaded BIGINT, duplicates BIGINT, rejected BIGINT,
             too_late BIGINT, clock_skewed BIGINT, last_ts TIMESTAMP)""",
+        """CREATE TABLE telemetry (
+            looked_at TIMESTAMP, service VARCHAR, site VARCHAR, version VARCHAR, clients BIGINT, logged BIGINT,
+            accepted BIGINT, rejected BIGINT, dropped BIGINT, missing BIGINT, pending BIGINT, overdue BIGINT,
+            seen_at TIMESTAMP)""",
         "CREATE TABLE ignored (hour TIMESTAMP, kind VARCHAR, what VARCHAR, n BIGINT)",
         f"CREATE TABLE traffic_minute ({_TRAFFIC_COLUMNS})",
         f"CREATE TABLE traffic_hour ({_TRAFFIC_COLUMNS})",

@@ -1,1 +1,0 @@
-"""Spans and records of AI work, in whatever convention, as our events."""

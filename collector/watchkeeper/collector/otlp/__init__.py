@@ -1,1 +1,0 @@
-"""The OpenTelemetry protocol over HTTP: its messages, in protobuf and JSON."""
