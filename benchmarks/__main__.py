@@ -12,6 +12,7 @@ from benchmarks import machine
 
 NAMES = {
     "ack": "benchmarks.ack",
+    "sdk": "benchmarks.sdk",
     "footprint": "benchmarks.footprint",
     "help": "benchmarks.command_help",
     "first_chart": "benchmarks.first_chart",

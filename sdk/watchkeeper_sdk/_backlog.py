@@ -12,7 +12,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ._folder import SENT, lives, lock, owner_of, removed, segment, segments
+from ._folder import SENT, STATE_BYTES, lives, lock, owner_of, removed, segment, segments
 from ._parcel import MAX_PARCEL, Author, Parcel, packed
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPOOL_FULL = "spool_full"
-_STATE_BYTES = 1023
 
 
 @dataclass
@@ -34,6 +33,8 @@ class Progress:
     logged: int = 0
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict[str, int])
+    unwritten: int = 0
+    """Events that were dropped and stand in no segment: the disk was full then."""
 
 
 class Backlog:
@@ -133,9 +134,10 @@ class Backlog:
         if held >= 0:
             os.close(held)
 
-    def note_logged(self, logged: int) -> None:
-        """Keep what the living owner says of itself, for whoever sends the rest."""
+    def note(self, logged: int, unwritten: int) -> None:
+        """Keep what the living owner says of itself, for whoever sends the rest; with the next write."""
         self.progress.logged = max(self.progress.logged, logged)
+        self.progress.unwritten = unwritten
 
     def _begin(self, number: int) -> None:
         self.progress.segment, self.progress.offset, self.progress.until = number, 0, 0
@@ -176,7 +178,7 @@ class Backlog:
         text = json.dumps(asdict(self.progress)).encode()
         # Always the same bytes of the file: no new block is needed on a full disk, and it is whole or not there.
         with contextlib.suppress(OSError):
-            os.pwrite(self._held, text.ljust(_STATE_BYTES) + b"\n", 0)
+            os.pwrite(self._held, text.ljust(STATE_BYTES - 1) + b"\n", 0)
 
 
 class Left(Backlog):
@@ -192,7 +194,7 @@ class Left(Backlog):
     def told(self) -> tuple[int, int, int]:
         """How many events were logged, were dropped, and wait for an answer, by what is on disk now?"""
         self._count_ahead()
-        dropped = sum(self.progress.dropped.values()) + self._lost_ahead
+        dropped = sum(self.progress.dropped.values()) + self.progress.unwritten + self._lost_ahead
         under_way = self._parcel
         ahead = self._ahead
         if under_way is not None:
@@ -255,7 +257,7 @@ def left(folder: Path) -> Left | None:
 def _read(held: int) -> Progress:
     """What the file says; what cannot be read is a beginning."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        found: object = json.loads(os.pread(held, _STATE_BYTES + 1, 0))
+        found: object = json.loads(os.pread(held, STATE_BYTES, 0))
         if isinstance(found, dict):
             return Progress(**cast("dict[str, int]", found))  # pyright: ignore[reportArgumentType]  # as written
     return Progress()

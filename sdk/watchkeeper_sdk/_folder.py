@@ -28,6 +28,7 @@ except ImportError:  # Windows: there the memory queue is used
 OWNER = "owner"
 SENT = "sent"
 SEGMENT = ".log"
+STATE_BYTES = 1024
 _UNFINISHED = ".new-"
 
 
@@ -79,7 +80,9 @@ def made(service_folder: Path, owner: Owner) -> tuple[Path, int] | None:
         if handle < 0:
             return None
         os.write(handle, json.dumps({**asdict(owner), "began": time.time()}).encode())
-        (unfinished / SENT).touch(mode=0o600)
+        sent = lock(unfinished / SENT, create=True)
+        os.write(sent, b"{}".ljust(STATE_BYTES - 1) + b"\n")  # its block is taken now: the disk may be full later
+        os.close(sent)
         # It has its name only once it is locked: nobody takes it for a dead one.
         return unfinished.rename(service_folder / name), handle
     except OSError:

@@ -135,9 +135,10 @@ class Pipe:
         try:
             thread = threading.Thread(target=sender.run, name="watchkeeper-sender", daemon=True)
             thread.start()
-        except BaseException:
-            self._starting.release()  # the next call tries again
-            raise
+        except Exception as error:  # noqa: BLE001  # no thread can be had, as at the end of the process
+            self.ledger.complain("thread", f"no thread to send with, the next call tries again: {describe(error)}")
+            self._starting.release()
+            return
         self._thread = thread
         self._say_goodbye_at_exit()
 

@@ -165,7 +165,7 @@ class Sender:
         if disk is None:
             self._from_memory = None
         else:
-            disk.note_logged(self._ledger.logged)
+            disk.note(self._ledger.logged, self._spool.unwritten)
             disk.finish(parcel)
         return True
 

@@ -36,6 +36,8 @@ class Spool:
         self.disk: Backlog | None = None
         """What is on disk, where this process sends it."""
         self.closed = False
+        self.unwritten = 0
+        """Events that were dropped and stand in no file."""
         self.home: Path | None = None
         """The folder of the service, once it is known."""
         self._client_id = client_id
@@ -134,6 +136,7 @@ class Spool:
         reason = None if mark == LOST else self.memory.put(number, line)
         if reason:
             self._ledger.drop(reason, 1)
+        self.unwritten += mark == LOST or reason is not None
 
     def _opened(self) -> bool:
         """Have a folder to write to: the one of before, or a new one."""

@@ -66,6 +66,8 @@ class Writer:
 
     def _begin(self, number: int) -> None:
         self.seal()
+        # Said before the file is there: a reader that finds it empty must not take it away.
+        self.growing = number
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         handle = os.open(segment(self.folder, number), flags, 0o600)
         before, self._handle = self._handle, handle
@@ -73,5 +75,4 @@ class Writer:
             os.close(before)
         self._size = 0
         self._begun = time.monotonic()
-        self.growing = number
         self._on_segment()

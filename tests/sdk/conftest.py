@@ -28,6 +28,8 @@ class Taken:
     headers: dict[str, str]
     body: bytes
     status: int
+    repeated: bool = False
+    """Its key was answered for before: as the server, what is read here counts it once."""
 
     @property
     def rows(self) -> list[dict]:
@@ -64,7 +66,7 @@ class Sink:
         self.answers.extend([Answer(status, body, headers)] * times)
 
     def rows(self, kind: str = "predictions") -> list[dict]:
-        return [row for taken in self.accepted() if taken.kind == kind for row in taken.rows]
+        return [row for taken in self.accepted() if taken.kind == kind and not taken.repeated for row in taken.rows]
 
     def accepted(self) -> list[Taken]:
         return [taken for taken in self.taken if taken.status == 200]
@@ -85,7 +87,9 @@ class Sink:
                 count = zlib.decompress(body, 31).count(b"\n")
                 receipt = {"accepted": count, "rejected": 0, "duplicates": 0, "errors": []}
                 answer = Answer(200, json.dumps(receipt).encode())
-            self.taken.append(Taken(path.removeprefix("/v1/"), headers, body, answer.status))
+            key = headers["Idempotency-Key"]
+            repeated = any(taken.headers["Idempotency-Key"] == key for taken in self.accepted())
+            self.taken.append(Taken(path.removeprefix("/v1/"), headers, body, answer.status, repeated))
             return answer
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -62,6 +63,8 @@ def missing(sink) -> dict[str, int]:
     last = {}
     for taken in sink.accepted():
         said = told(taken)
+        if taken.repeated:
+            continue
         last[said["client"]] = said["logged"] - said["dropped"] - said["pending"] - arrived[said["client"]]
         arrived[said["client"]] += len(taken.rows)
     return last
@@ -69,6 +72,14 @@ def missing(sink) -> dict[str, int]:
 
 def files(spool: Path) -> list[Path]:
     return sorted(path for path in spool.rglob("*") if path.is_file())
+
+
+def size(spool: Path) -> int:
+    total = 0
+    for path in files(spool):
+        with contextlib.suppress(FileNotFoundError):  # sent or dropped meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def until(condition, seconds: float = 20.0) -> None:
@@ -266,7 +277,7 @@ def test_beyond_the_bound_the_oldest_are_dropped_and_counted(sink, connect, cons
     sink.answer(503, times=10_000)
     client = connect(max_spool_bytes=40_000, max_batch=20)
     ids = [client.log_prediction(features={"text": "x" * 100}) for _ in range(1000)]
-    until(lambda: sum(path.stat().st_size for path in files(spool)) <= 50_000)
+    until(lambda: size(spool) <= 50_000)
     sink.answers.clear()
     assert client.flush(30)
     stats = conserved(client.stats())
@@ -428,3 +439,30 @@ def test_without_a_url_a_named_folder_keeps_the_events(spool):
     assert client.shutdown()
     [log] = [path for path in files(spool) if path.suffix == ".log"]
     assert log.read_bytes().count(b"\n") == 5
+
+
+def test_without_a_thread_events_stay_on_disk(sink, connect, spool, monkeypatch, conserved):
+    def none_left(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    client = connect()
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", none_left)
+        first = client.log_prediction()
+        assert (conserved(client.stats()).queued, client.stats().dropped) == (1, {})
+    second = client.log_prediction()
+    assert client.flush(5)
+    assert [row["id"] for row in sink.rows()] == [first, second]
+
+
+def test_drops_that_stand_in_no_file_are_told_by_who_comes_next(tmp_path):
+    folder = tmp_path / "7-abc"
+    folder.mkdir()
+    _folder.segment(folder, 1).write_bytes(b'p1 {"id":"a"}\np2 {"id":"b"}\n')
+    first = _backlog.left(folder)
+    first.note(30, 20)  # as the owner does that had neither disk nor room in memory for twenty
+    first.next(500)
+    first.forget()
+    second = _backlog.left(folder)
+    assert second.told() == (30, 20, 2)
+    second.close()

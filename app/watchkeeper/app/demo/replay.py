@@ -22,7 +22,7 @@ class Replay:
 
     def __init__(self, url: str, services: Iterable[str], start: datetime) -> None:
         self._clients = {
-            service: Client(url=url, service=service, flush_interval=0.2, max_queue_events=100_000)
+            service: Client(url=url, service=service, flush_interval=0.2, max_queue_events=100_000, spool_dir="")
             for service in services
         }
         self.now = start
