@@ -102,9 +102,9 @@ def test_a_load_that_fails_in_the_middle_leaves_nothing(broken: str) -> None:
     before = {table: made.rows(f"FROM {table}") for table in tables if table != broken}
     frame = pl.DataFrame([outcome("nobody", True, START)])
     new = event(id="new", model="other", features={"y": "text"}, segments={"d": "v2"}, latency_ms=1.0)
-    epoch = "INSERT INTO epochs VALUES (1, 'shop', 'other', 'score', 'numeric', [0.0], NULL, 0, 0, now())"
+    epoch = "INSERT INTO epochs VALUES (1, 'shop', 'other', 'score', 'numeric', [0.0], NULL, 0, 0, now(), NULL, NULL)"
     if broken == "histogram_hour":
-        made.facts._connection.execute(epoch.replace("NULL", "[]"))
+        made.facts._connection.execute(epoch.replace("NULL", "[]", 1))
         made.loader = made.new_loader()
         before["epochs"] = made.rows("FROM epochs")
     with pytest.raises(duckdb.CatalogException):

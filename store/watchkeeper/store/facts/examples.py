@@ -77,7 +77,7 @@ class Outside:
     def ids(self, facts: FactStore, pair: tuple[str, str], window: Window) -> tuple[str, ...]:
         """Look them up."""
         bounds = {"low": self.low, "high": self.high}
-        return _of_feature(facts, pair, window, self.feature, "{0} < $low OR {0} > $high", bounds)
+        return _of_feature(facts, pair, window, self.feature, "{0} < $low OR {0} > $high", bounds, kind="numeric")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,13 @@ def _of_feature(
     feature: str,
     condition: str,
     parameters: Mapping[str, object],
+    kind: str | None = None,
 ) -> tuple[str, ...]:
-    """Look in every table that ever held the feature; a feature that has none has no rows to show."""
+    """Look in every table that ever held the feature (of this kind); one that has none has no rows to show."""
     parts = [
         f"SELECT id, ts FROM {table} WHERE ts >= $start_ts AND ts < $end_ts AND ({condition.format(quoted(column))})"
-        for table, column in _places(facts, pair, feature)
+        for table, column, its_kind in _places(facts, pair, feature)
+        if kind in (None, its_kind)
     ]
     if not parts:
         return ()
@@ -150,11 +152,12 @@ def _of_feature(
     return tuple(rows["id"].to_list())
 
 
-def _places(facts: FactStore, pair: tuple[str, str], feature: str) -> list[tuple[str, str]]:
+def _places(facts: FactStore, pair: tuple[str, str], feature: str) -> list[tuple[str, str, str]]:
     if feature in (SCORE, PREDICTION):
-        return [("(SELECT * FROM predictions WHERE service = $service AND model = $model)", feature)]
+        kind = "numeric" if feature == SCORE else "category"
+        return [("(SELECT * FROM predictions WHERE service = $service AND model = $model)", feature, kind)]
     rows = facts.read(
-        """SELECT table_name, column_name FROM feature_columns JOIN feature_tables USING (table_name)
+        """SELECT table_name, column_name, kind FROM feature_columns JOIN feature_tables USING (table_name)
            WHERE service = $service AND model = $model AND name = $feature AND role = 'feature'""",
         {"service": pair[0], "model": pair[1], "feature": feature},
     )

@@ -1,14 +1,16 @@
-"""Features as typed columns: one wide table a (service, model), additive, within limits.
+"""Features as typed columns: one wide table a (service, model, schema version), additive, within limits.
 
 The first good batch decides a feature's kind. A value of another type never refuses its event: it is kept in
-``extra``, counted as ``mismatched``, and its column is null. So is what exceeds the limit of columns.
+``extra``, counted as ``mismatched``, and its column is null. So is what exceeds the limit of columns. Where the type
+has changed for good (see ``versions``), a new version's table takes the rows from then on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import duckdb
@@ -40,11 +42,12 @@ class Column:
 
 @dataclass(slots=True)
 class FeatureTable:
-    """The wide table of one (service, model), and the columns that it has so far."""
+    """The wide table of one (service, model, schema version), and the columns that it has so far."""
 
     service: str
     model: str
     table_name: str
+    schema_version: int = 1
     columns: dict[tuple[Role, str], Column] = field(default_factory=dict[tuple[Role, str], Column])
 
     def of(self, role: Role) -> list[Column]:
@@ -83,6 +86,7 @@ class FeatureCatalog:
 
     def __init__(self) -> None:
         self._tables: dict[tuple[str, str], FeatureTable] = {}
+        self._made = 0
         self._generation = -1
 
     def refresh(self, connection: duckdb.DuckDBPyConnection, generation: int) -> None:
@@ -92,10 +96,12 @@ class FeatureCatalog:
         self._generation = generation
         self._tables.clear()
         by_name: dict[str, FeatureTable] = {}
-        for service, model, table_name in connection.execute(
-            "SELECT service, model, table_name FROM feature_tables"
+        for service, model, table_name, version in connection.execute(
+            "SELECT service, model, table_name, schema_version FROM feature_tables ORDER BY schema_version"
         ).fetchall():
-            by_name[table_name] = self._tables[service, model] = FeatureTable(service, model, table_name)
+            made = FeatureTable(service, model, table_name, version)
+            by_name[table_name] = self._tables[service, model] = made  # the newest version takes the rows
+        self._made = len(by_name)
         for table_name, name, role, kind, column_name in connection.execute(
             "SELECT table_name, name, role, kind, column_name FROM feature_columns"
         ).fetchall():
@@ -124,11 +130,31 @@ class FeatureCatalog:
                 self._add(connection, table, name, role, kind)
         return table
 
-    def _create(self, connection: duckdb.DuckDBPyConnection, service: str, model: str) -> FeatureTable:
-        name = f"features_{len(self._tables) + 1}"
+    def turn(
+        self, connection: duckdb.DuckDBPyConnection, table: FeatureTable, names: Collection[str], since: datetime
+    ) -> FeatureTable:
+        """Make the next version of a model's table, in which these features are of the other kind."""
+        new = self._create(connection, table.service, table.model, table.schema_version + 1, since)
+        for column in table.columns.values():
+            kind = column.kind
+            if column.role == "feature" and column.name in names:
+                kind = "category" if kind == "numeric" else "numeric"
+            self._add(connection, new, column.name, column.role, kind)
+        return new
+
+    def _create(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        service: str,
+        model: str,
+        version: int = 1,
+        since: datetime | None = None,
+    ) -> FeatureTable:
+        self._made += 1
+        name = f"features_{self._made}"
         connection.execute(f"CREATE TABLE {name} (id VARCHAR, ts TIMESTAMP)")
-        connection.execute("INSERT INTO feature_tables VALUES (?, ?, ?, 1)", [service, model, name])
-        table = self._tables[service, model] = FeatureTable(service, model, name)
+        connection.execute("INSERT INTO feature_tables VALUES (?, ?, ?, ?, ?)", [service, model, name, version, since])
+        table = self._tables[service, model] = FeatureTable(service, model, name, version)
         return table
 
     def _add(

@@ -166,7 +166,8 @@ class EpochCatalog:
         """Read the epochs again."""
         self._epochs.clear()
         for row in connection.execute(
-            "SELECT epoch, service, model, feature, kind, edges, categories, low, high FROM epochs ORDER BY epoch"
+            """SELECT epoch, service, model, feature, kind, edges, categories, low, high FROM epochs
+               WHERE ended_at IS NULL ORDER BY epoch"""
         ).fetchall():
             epoch, service, model, feature, kind, edges, categories, low, high = row
             self._epochs.setdefault((service, model), {})[feature] = Epoch(

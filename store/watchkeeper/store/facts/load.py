@@ -37,6 +37,7 @@ from watchkeeper.store.facts.features import (
     PREDICTION,
     SCORE,
     FeatureCatalog,
+    FeatureTable,
     Kind,
     Role,
     TypedColumns,
@@ -47,6 +48,7 @@ from watchkeeper.store.facts.kept import KeptSince, Policy
 from watchkeeper.store.facts.lateness import TOO_LATE, turned_away
 from watchkeeper.store.facts.model_rows import kept
 from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
+from watchkeeper.store.facts.versions import Runs
 from watchkeeper.store.sql import quoted
 
 COMPACT_EVERY = 200
@@ -64,6 +66,7 @@ class Loader:
         self._features = FeatureCatalog()
         self._segments = rollups.SegmentValues()
         self._epochs = EpochCatalog()
+        self._runs = Runs()
         self._loads = 0
 
     def watermark(self) -> int:
@@ -84,6 +87,7 @@ class Loader:
             self._epochs.refresh(connection, generation)
             self._since.refresh(connection, generation)
             batch = turned_away(batch, self._since, self._policy(), now)
+            self._runs.refresh(connection, generation)
             report = self._load(connection, batch, now)
             if batch.watermark is not None:
                 connection.execute("UPDATE inbox_watermark SET seq = ?", [batch.watermark])
@@ -186,7 +190,23 @@ class Loader:
             kept_aside = {name: more[name] for name in more.keys() & places.overflow}
             if kept_aside:
                 values.extra.setdefault(index, {}).update(kept_aside)
+        turned = self._runs.turned(connection, table, values, group["ts"])
+        if turned:
+            self._turn(connection, table, turned, group["ts"])
         return places.series, values.extra
+
+    def _turn(
+        self, connection: duckdb.DuckDBPyConnection, table: FeatureTable, names: list[str], ts: pl.Series
+    ) -> None:
+        """Give the rows to come a table in which these features have their new type; their epochs are over."""
+        since = ts.dt.truncate("1h").sort()[ts.len() // 2]  # the median: one clock that runs ahead moves nothing
+        self._features.turn(connection, table, names, since)
+        connection.execute(
+            """UPDATE epochs SET ended_at = $since
+               WHERE service = $service AND model = $model AND list_contains($names, feature) AND ended_at IS NULL""",
+            {"since": since, "service": table.service, "model": table.model, "names": names},
+        )
+        self._epochs.reload(connection)
 
 
 def _count(

@@ -96,7 +96,7 @@ def add_bins(profile: Profile, epochs: Mapping[str, Epoch], hours: Ints, columns
     """Count by hour and bin each feature that has an epoch; name the values that the reference never held."""
     for feature, series in columns.items():
         epoch = epochs.get(feature)
-        if epoch is None:
+        if epoch is None or (epoch.kind == "numeric") != (series.dtype == pl.Float64):
             continue
         if epoch.kind == "numeric":
             bins = numeric_bins(epoch, *as_floats(series))

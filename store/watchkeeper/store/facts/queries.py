@@ -205,6 +205,11 @@ QUERIES: Mapping[str, NamedQuery] = {
         lambda reader, ask: reader.unseen_values(*ask.one_model(), ask.window),
     ),
     "features": NamedQuery("How clean are the inputs?", _SCOPE, _features),
+    "schema": NamedQuery(
+        "Which features does it send, of which type, since when?",
+        _SCOPE,
+        lambda reader, ask: reader.schema(*ask.one_model(), ask.window),
+    ),
     "gpus": NamedQuery("How busy was each GPU?", ("start", "end"), _gpus),
     "tasks": NamedQuery(
         "What does a finished task take: steps, tool errors, loops, money?",

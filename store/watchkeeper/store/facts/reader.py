@@ -28,6 +28,14 @@ from watchkeeper.store.sql import quoted
 FINE = timedelta(hours=6)
 """Windows up to this length are read from the minutes, where these are still kept."""
 
+EPOCHS_SQL = """
+    SELECT * FROM epochs WHERE service = $service AND model = $model
+      AND coalesce(since < $end_ts, true) AND coalesce(ended_at > $start_ts, true)
+    QUALIFY row_number() OVER (PARTITION BY feature ORDER BY epoch DESC) = 1
+"""
+"""The epoch of each feature in a window: the newest of those that held in it. One that ended with a change of the
+feature's type is never compared with what came after."""
+
 _SUMS = (
     "requests",
     "errors",
@@ -140,7 +148,7 @@ class FactReader:
         _, parameters = _scope(window, service, model)
         return self.facts.read(
             f"""
-            WITH mine AS (SELECT * FROM epochs WHERE service = $service AND model = $model),
+            WITH mine AS ({EPOCHS_SQL}),
             current AS (
               SELECT epoch, bin, sum(n)::BIGINT AS n FROM histogram_hour
               WHERE epoch IN (SELECT epoch FROM mine) AND bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
@@ -162,10 +170,9 @@ class FactReader:
         """Name the values that the reference never held, the most frequent first."""
         _, parameters = _scope(window, service, model)
         return self.facts.read(
-            """WITH named AS (
-                 SELECT feature, value, sum(n)::BIGINT AS total FROM unseen_hour JOIN epochs USING (epoch)
-                 WHERE service = $service AND model = $model AND bucket >= $start_ts AND bucket < $end_ts
-                 GROUP BY feature, value)
+            f"""WITH named AS (
+                 SELECT feature, value, sum(n)::BIGINT AS total FROM unseen_hour JOIN ({EPOCHS_SQL}) USING (epoch)
+                 WHERE bucket >= $start_ts AND bucket < $end_ts GROUP BY feature, value)
                SELECT feature, value, total AS n FROM named
                QUALIFY row_number() OVER (PARTITION BY feature ORDER BY total DESC, value) <= 50
                ORDER BY feature, total DESC, value""",
@@ -289,23 +296,34 @@ class FactReader:
         """Give a few predictions of the window that show what is asked for."""
         return showing.ids(self.facts, (service, model), window)
 
-    def _feature_column(self, service: str, model: str, feature: str, role: str = "feature") -> tuple[str, str] | None:
-        rows = self.facts.read(
-            """SELECT table_name, column_name FROM feature_columns JOIN feature_tables USING (table_name)
-               WHERE service = $service AND model = $model AND name = $name AND role = $role""",
-            {"service": service, "model": model, "name": feature, "role": role},
+    def schema(self, service: str, model: str, window: Window) -> pl.DataFrame:
+        """List the features of each schema version that had begun by the window's end; a new one is a change of type.
+
+        ``compared`` says whether a feature of the newest version has a reference of its type yet.
+        """
+        _, parameters = _scope(window, service, model)
+        return self.facts.read(
+            f"""SELECT t.schema_version, t.since, c.name AS feature, c.kind, e.feature IS NOT NULL AS compared
+                FROM feature_tables t JOIN feature_columns c USING (table_name)
+                LEFT JOIN ({EPOCHS_SQL}) e ON e.feature = c.name AND e.kind = c.kind
+                WHERE t.service = $service AND t.model = $model AND c.role = 'feature'
+                  AND coalesce(t.since < $end_ts, true)
+                ORDER BY t.schema_version, c.name""",
+            parameters,
         )
-        return None if rows.height == 0 else (str(rows[0, 0]), str(rows[0, 1]))
 
     def _segment_table(self, service: str, model: str, dim: str) -> str:
-        column = self._feature_column(service, model, dim, "segment")
-        if column is None:
-            return "(SELECT NULL::VARCHAR AS prediction_id, NULL::VARCHAR AS value_of_segment)"
-        table, name = column
-        return (
-            f"(SELECT id AS prediction_id, {quoted(name)} AS value_of_segment FROM {table} "
-            "WHERE ts >= $start_ts AND ts < $end_ts)"
+        rows = self.facts.read(
+            """SELECT table_name, column_name FROM feature_columns JOIN feature_tables USING (table_name)
+               WHERE service = $service AND model = $model AND name = $name AND role = 'segment'""",
+            {"service": service, "model": model, "name": dim},
         )
+        parts = [
+            f"SELECT id AS prediction_id, {quoted(str(column))} AS value_of_segment FROM {table} "
+            "WHERE ts >= $start_ts AND ts < $end_ts"
+            for table, column in rows.rows()
+        ]
+        return f"({' UNION ALL '.join(parts) or 'SELECT NULL::VARCHAR AS prediction_id, NULL AS value_of_segment'})"
 
     def _table(self, name: str, window: Window, step: timedelta | None) -> str:
         """Choose minutes for short windows that are still kept in minutes, hours for all else."""
@@ -337,8 +355,7 @@ def features_sql(step: timedelta | None) -> str:
                  sum(sumsq) AS sumsq
           FROM feature_hour
           WHERE bucket >= $start_ts AND bucket < $end_ts AND service = $service AND model = $model GROUP BY ALL),
-        mine AS (SELECT epoch, feature, len(edges) AS edges, kind FROM epochs
-                 WHERE service = $service AND model = $model),
+        mine AS (SELECT epoch, feature, len(edges) AS edges, kind FROM ({EPOCHS_SQL})),
         binned AS (
           SELECT {bucket}feature, any_value(kind) AS kind,
                  sum(n) FILTER (bin = {UNSEEN})::BIGINT AS unseen,

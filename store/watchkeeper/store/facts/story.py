@@ -58,24 +58,23 @@ def story(facts: FactStore, prediction_id: str) -> dict[str, object]:
 
 
 def _wide(facts: FactStore, prediction: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
-    """Give the features and the segments of one prediction, from its model's wide table."""
+    """Give the features and the segments of one prediction, from that table of its model that has it."""
     columns = facts.read(
         """SELECT table_name, name, role, column_name FROM feature_columns JOIN feature_tables USING (table_name)
-           WHERE service = $service AND model = $model""",
+           WHERE service = $service AND model = $model ORDER BY schema_version DESC""",
         {"service": prediction["service"], "model": prediction["model"]},
     )
-    if columns.height == 0:
-        return {}, {}
-    listed = ", ".join(quoted(name) for name in columns["column_name"])
-    rows = facts.read(
-        f"SELECT {listed} FROM {columns[0, 'table_name']} WHERE ts = $ts AND id = $id LIMIT 1",
-        {"ts": prediction["ts"], "id": prediction["id"]},
-    )
-    if rows.height == 0:
-        return {}, {}
     parts: dict[str, dict[str, object]] = {"feature": {}, "segment": {}}
-    for column in columns.iter_rows(named=True):
-        parts[column["role"]][column["name"]] = rows[0, column["column_name"]]
+    for group in columns.partition_by("table_name", maintain_order=True):
+        listed = ", ".join(quoted(name) for name in group["column_name"])
+        rows = facts.read(
+            f"SELECT {listed} FROM {group[0, 'table_name']} WHERE ts = $ts AND id = $id LIMIT 1",
+            {"ts": prediction["ts"], "id": prediction["id"]},
+        )
+        if rows.height:
+            for column in group.iter_rows(named=True):
+                parts[column["role"]][column["name"]] = rows[0, column["column_name"]]
+            break
     return parts["feature"], parts["segment"]
 
 

@@ -41,9 +41,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
             clock_skew BOOLEAN, server_ts BOOLEAN, extra VARIANT)""",
         "CREATE TABLE models (service VARCHAR, model VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP)",
         """CREATE TABLE feature_tables (
-            service VARCHAR, model VARCHAR, table_name VARCHAR, schema_version INTEGER)""",
+            service VARCHAR, model VARCHAR, table_name VARCHAR, schema_version INTEGER, since TIMESTAMP)""",
         """CREATE TABLE feature_columns (
             table_name VARCHAR, name VARCHAR, role VARCHAR, kind VARCHAR, column_name VARCHAR)""",
+        """CREATE TABLE feature_runs (
+            table_name VARCHAR, name VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP, n BIGINT, wrong BIGINT)""",
         """CREATE TABLE outcomes (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, service VARCHAR, value VARCHAR, value_number DOUBLE,
             known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR)""",
@@ -85,7 +87,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             infinite BIGINT, mismatched BIGINT, min DOUBLE, max DOUBLE, sum DOUBLE, sumsq DOUBLE)""",
         """CREATE TABLE epochs (
             epoch INTEGER, service VARCHAR, model VARCHAR, feature VARCHAR, kind VARCHAR, edges DOUBLE[],
-            categories VARCHAR[], low DOUBLE, high DOUBLE, made_at TIMESTAMP)""",
+            categories VARCHAR[], low DOUBLE, high DOUBLE, made_at TIMESTAMP, since TIMESTAMP, ended_at TIMESTAMP)""",
         "CREATE TABLE histogram_hour (bucket TIMESTAMP, epoch INTEGER, bin SMALLINT, n BIGINT)",
         "CREATE TABLE unseen_hour (bucket TIMESTAMP, epoch INTEGER, value VARCHAR, n BIGINT)",
         """CREATE TABLE reference_profiles (
