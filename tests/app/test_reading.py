@@ -46,6 +46,7 @@ def fill(server: Server) -> None:
             "segments": {"plan": ["free", "pro"][number % 2]},
             "features": {"amount": number, "country": "IT" if number > 700 else ["DE", "FR"][number % 2]},
             "status": "error" if number % 100 == 0 else "ok",
+            "trace_id": f"order/{number // 2}",
         }
         for number in range(800)
     ]
