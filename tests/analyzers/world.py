@@ -78,7 +78,8 @@ class World:
         number = pl.int_range(pl.len()).cast(pl.String)
         frame = frame.with_columns((pl.lit(f"{service}/{model}/{self.loads}/") + number).alias("row_id"))
         batch = backtest._predictions(frame, service)
-        named = replace(batch, frame=batch.frame.with_columns(pl.lit(model).alias("model")))
+        models = [replace(rows, model=model) for rows in batch.models]
+        named = replace(batch, frame=batch.frame.with_columns(pl.lit(model).alias("model")), models=models)
         self.loader.load(Batch(predictions=named, outcomes=backtest._outcomes(frame, service)))
         return self
 
