@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from watchkeeper.alerts import intake
 from watchkeeper.alerts.intake import record
 from watchkeeper.schemas.declared import Declarations
-from watchkeeper.schemas.findings import Finding, Severity
+from watchkeeper.schemas.findings import DataState, Finding, Severity
 from watchkeeper.store.control import findings, incidents, outbox, watermarks
 from watchkeeper.store.control.connection import Control
 from watchkeeper.store.control.records import Phase, Sending
@@ -247,3 +247,20 @@ def test_what_is_read_back_is_what_was_decided(control: Control) -> None:
     with control.snapshot() as tx:
         stored = incidents.get(tx, changes[-1].incident.id)
     assert stored == changes[-1].incident
+
+
+def test_a_service_that_falls_silent_is_never_told_to_be_well(control: Control) -> None:
+    """Watermarks go on while nothing is judged; only what was seen and was calm may end an incident."""
+    (_, fired) = record(control, [finding()], NOTHING_DECLARED, START, LINKS, watermarks={"drift": START})
+    for number in range(1, 31):
+        unseen = finding(at=day(number), active=False, data_state=DataState.ABSENT)
+        changes = record(control, [unseen], NOTHING_DECLARED, day(number), LINKS, watermarks={"drift": day(number)})
+        assert [change.kind for change in changes] == (["not_visible"] if number == 1 else [])
+    with control.snapshot() as tx:
+        held = incidents.get(tx, fired.incident.id)
+        assert (held.state, held.data_state) == (Phase.FIRING, DataState.ABSENT)
+        assert len(outbox.of_incident(tx, held.id)) == 1
+    calm = finding(at=day(31), active=False)
+    record(control, [calm], NOTHING_DECLARED, day(31), LINKS, watermarks={"drift": day(31)})
+    ended = record(control, [], NOTHING_DECLARED, day(38), LINKS, watermarks={"drift": day(38)})
+    assert [change.kind for change in ended] == ["resolved"]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ from watchkeeper.analyzers.evaluation import Evaluation, Reading
 from watchkeeper.analyzers.memo import once, remembering
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import EPOCH, Schedule
-from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.declared import Declarations, Monitor
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Severity, Window
 from watchkeeper.store.facts.reader import FactReader
@@ -310,3 +311,47 @@ def test_the_clockwork_calls_at_once_and_stops() -> None:
         clockwork.stop()
         clockwork.stop()
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+
+
+def judged_until(last: datetime, back: datetime | None = None) -> Probe:
+    """Says it at noon of the first day; cannot judge after ``last`` until ``back``."""
+    return Probe(
+        says=lambda at: at == day(1) + 12 * HOUR,
+        judges=lambda at: at <= last or (back is not None and at >= back),
+        quiet=30 * 24 * HOUR,
+    )
+
+
+def test_what_nobody_can_see_is_held_open_by_a_word_a_day() -> None:
+    probe, sink = judged_until(day(2)), Sink()
+    runs = schedule([probe], sink, {probe.name: day(1)})
+    runs.run_due(day(9))
+    first, *unseen = sink.findings
+    assert (first.active, first.as_of) == (True, day(1) + 12 * HOUR)
+    assert {(one.active, one.data_state) for one in unseen} == {(False, DataState.ABSENT)}
+    times = [one.as_of for one in unseen]
+    assert day(2) < times[0] <= day(3) + HOUR
+    assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(days=1)}
+    assert times[-1] > day(8)
+    assert {one.fingerprint for one in unseen} == {first.fingerprint}
+    assert unseen[0].summary == "No data, so nobody can see whether it goes on: It is so."
+
+
+def test_it_is_over_once_it_can_be_seen_again_and_is_gone() -> None:
+    probe, sink = judged_until(day(2), back=day(5)), Sink()
+    probe.quiet = 6 * HOUR
+    schedule([probe], sink, {probe.name: day(1) + 11 * HOUR}).run_due(day(6))
+    states = [(one.active, one.data_state) for one in sink.findings]
+    assert states[0] == (True, DataState.OK)
+    assert states[-1] == (False, DataState.OK)
+
+
+def test_with_traffic_or_switched_off_it_is_not_out_of_sight() -> None:
+    world = World().load(made(days=12, rows=20))
+    off = Declarations(monitors=(Monitor(analyzer="test.probe", enabled=False),))
+    for facts, declared in ((world.reader, Declarations()), (WORLD.reader, off)):
+        probe, sink = judged_until(day(1) + 13 * HOUR), Sink()
+        given: dict[str, datetime] = {probe.name: day(1)}
+        runs = Schedule({probe.name: probe}, facts, lambda d=declared: d, lambda: day(9), sink, given)
+        runs.run_due(day(9))
+        assert [one.active for one in sink.findings] == [True]

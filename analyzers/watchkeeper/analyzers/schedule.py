@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from watchkeeper.analyzers.evaluation import Analyzer, Evaluation, Reading
+from watchkeeper.analyzers.evaluation import Analyzer, Evaluation, Reading, settings_for
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.phrases import sentence
 from watchkeeper.schemas.declared import Declarations
@@ -35,6 +35,8 @@ SEARCHED = timedelta(days=30)
 OWN_SERVICE = "watchkeeper"
 """The service name of findings about the analyzers themselves."""
 FAILURES_FOR_TICKET = 3
+BLIND_EVERY = timedelta(days=1)
+"""How often it is said of an open finding that nobody can see whether it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Schedule:
         self._maintain(at)
         declared = self._declared()
         outcomes = [self._one(name, reader, declared, at) for name in due]
-        evaluations = [self._with_endings(outcome, at) for outcome in outcomes]
+        evaluations = [self._with_endings(outcome, at, reader, declared) for outcome in outcomes]
         self._sink(evaluations, dict.fromkeys(due, at))
         self._watermarks.update(dict.fromkeys(due, at))
         self._failures.update({outcome.name: outcome.failures for outcome in outcomes})
@@ -143,6 +145,9 @@ class Schedule:
             for finding in evaluation.findings:
                 if finding.active:
                     self._open[finding.fingerprint] = finding
+                elif finding.data_state is DataState.ABSENT and finding.fingerprint in self._open:
+                    held = replace(self._open[finding.fingerprint], as_of=finding.as_of)
+                    self._open[finding.fingerprint] = held
                 else:
                     self._open.pop(finding.fingerprint, None)
 
@@ -158,8 +163,12 @@ class Schedule:
             failures = self._failures.get(name, 0) + 1
             return _Outcome(name, Evaluation((_failure(name, window, at, failures, error),)), failures)
 
-    def _with_endings(self, outcome: _Outcome, at: datetime) -> Evaluation:
-        """Add an inactive finding for every open one that was judged again and not repeated for long."""
+    def _with_endings(self, outcome: _Outcome, at: datetime, reader: FactReader, declared: Declarations) -> Evaluation:
+        """Add an inactive finding for every open one that was judged again and not repeated for long.
+
+        One whose service and model sent nothing is not judged, and not over: once a day it is said to be out of
+        sight, which keeps its incident open.
+        """
         analyzer = self._registry[outcome.name]
         said = {finding.fingerprint for finding in outcome.evaluation.findings}
         judged = set(outcome.evaluation.judged)
@@ -175,7 +184,18 @@ class Schedule:
         ]
         window = Window(at - analyzer.span, at)
         endings = [_ending(finding, window, at, outcome.evaluation.readings) for finding in ended]
-        return replace(outcome.evaluation, findings=(*outcome.evaluation.findings, *endings))
+        day = Window(at - max(analyzer.span, BLIND_EVERY), at)
+        unseen = [
+            _out_of_sight(finding, window, at)
+            for finding in self._open.values()
+            if finding.analyzer == outcome.name
+            and (finding.service, finding.model) not in judged
+            and finding.fingerprint not in said
+            and at - finding.as_of >= BLIND_EVERY
+            and settings_for(analyzer, declared, finding.service, finding.model).enabled
+            and reader.traffic(day, service=finding.service, model=finding.model or None).height == 0
+        ]
+        return replace(outcome.evaluation, findings=(*outcome.evaluation.findings, *endings, *unseen))
 
 
 def _failure(name: str, window: Window, at: datetime, failures: int, error: Exception) -> Finding:
@@ -231,4 +251,20 @@ def _ending(finding: Finding, window: Window, at: datetime, readings: Sequence[R
         active=False,
         summary=sentence(f"No longer: {finding.summary}"),
         evidence=Evidence("not repeated", 0, snapshot={"observed": observed}),
+    )
+
+
+def _out_of_sight(finding: Finding, window: Window, at: datetime) -> Finding:
+    """Say that no data came, so that nobody can tell whether a finding still holds."""
+    return replace(
+        finding,
+        window=window,
+        as_of=at,
+        interval=None,
+        effect=None,
+        impact=None,
+        data_state=DataState.ABSENT,
+        active=False,
+        summary=sentence(f"No data, so nobody can see whether it goes on: {finding.summary}"),
+        evidence=Evidence("no data", 0, snapshot={"observed": finding.observed}),
     )
