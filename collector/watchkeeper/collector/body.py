@@ -18,38 +18,38 @@ class UnknownEncoding(NotDecodable):
     """The content encoding is none that is undone here."""
 
 
-async def read(stream: AsyncIterator[bytes], limit: int) -> bytes:
-    """Read at most ``limit`` bytes; more is refused as soon as it is seen."""
+async def read(stream: AsyncIterator[bytes], limit: int, setting: str = "ingest.max_body_bytes") -> bytes:
+    """Read at most ``limit`` bytes (as ``setting`` says); more is refused as soon as it is seen."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in stream:
         size += len(chunk)
         if size > limit:
-            raise TooLarge(f"the body is over {limit} bytes (ingest.max_body_bytes): send smaller batches")
+            raise TooLarge(f"the body is over {limit} bytes ({setting}): send smaller batches")
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+def decompressed(body: bytes, encoding: str, limit: int, setting: str = "ingest.max_decoded_bytes") -> bytes:
     """Undo the content encoding; stop at ``limit`` bytes, so that a bomb costs no more than that.
 
     >>> import gzip
-    >>> decompressed(gzip.compress(b"a"), "gzip", 10)
+    >>> decompressed(gzip.compress(b"a"), "gzip", 10, "limit")
     b'a'
     """
     if encoding in ("", "identity"):
         return body
     try:
         if encoding == "gzip":
-            return _gunzip(body, limit)
+            return _gunzip(body, limit, setting)
         if encoding == "zstd":
-            return _unzstd(body, limit)
+            return _unzstd(body, limit, setting)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise NotDecodable(f"the body is not valid {encoding}: {error}") from None
     raise UnknownEncoding(f"Content-Encoding {encoding!r} is not known: use gzip, zstd or none")
 
 
-def _gunzip(body: bytes, limit: int) -> bytes:
+def _gunzip(body: bytes, limit: int, setting: str) -> bytes:
     """Undo every member: files of several, one after the other, are as valid as one."""
     out: list[bytes] = []
     size = 0
@@ -58,14 +58,14 @@ def _gunzip(body: bytes, limit: int) -> bytes:
         out.append(inflate.decompress(body, limit + 1 - size))
         size += len(out[-1])
         if size > limit:
-            raise _bomb(limit)
+            raise _bomb(limit, setting)
         if not inflate.eof:
             raise EOFError("it ends in the middle")
         body = inflate.unused_data
     return b"".join(out)
 
 
-def _unzstd(body: bytes, limit: int) -> bytes:
+def _unzstd(body: bytes, limit: int, setting: str) -> bytes:
     """Undo every frame, in small steps: only so is a truncated body told from a whole one."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     frame = decompressor.decompressobj()
@@ -78,11 +78,11 @@ def _unzstd(body: bytes, limit: int) -> bytes:
             out += frame.decompress(part)
             part = frame.unused_data if frame.eof else b""
         if len(out) > limit:
-            raise _bomb(limit)
+            raise _bomb(limit, setting)
     if not frame.eof:
         raise EOFError("it ends in the middle")
     return bytes(out)
 
 
-def _bomb(limit: int) -> TooLarge:
-    return TooLarge(f"the body is over {limit} bytes after decompression (ingest.max_decoded_bytes)")
+def _bomb(limit: int, setting: str) -> TooLarge:
+    return TooLarge(f"the body is over {limit} bytes after decompression ({setting})")

@@ -38,11 +38,13 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most of one request: bytes as sent, bytes after decompression, rows."""
+    """The most of one request: bytes as sent, bytes after decompression, rows; and which settings say so."""
 
     body_bytes: int
     decoded_bytes: int
     rows: int
+    body_setting: str = "ingest.max_body_bytes"
+    decoded_setting: str = "ingest.max_decoded_bytes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,9 @@ class IngestRoutes:
     async def _take(self, decoder: Decoder, kind: str, encoding: str, request: Request) -> Response:
         headers = request.headers
         limits = decoder.limits(self.limits)
-        compressed = await body.read(request.stream(), limits.body_bytes)
-        data = body.decompressed(compressed, headers.get("content-encoding", "").strip().lower(), limits.decoded_bytes)
+        compressed = await body.read(request.stream(), limits.body_bytes, limits.body_setting)
+        coding = headers.get("content-encoding", "").strip().lower()
+        data = body.decompressed(compressed, coding, limits.decoded_bytes, limits.decoded_setting)
         services = caller_of(request.scope).services
         taken = decoder.check(Sent(kind, encoding, data, limits.rows, headers, services))
         incoming = Incoming(

@@ -55,6 +55,10 @@ class Ingest(Struct, frozen=True, forbid_unknown_fields=True):
     queue_bytes: Positive = 64 * 2**20
     queue_requests: Positive = 2_000
     backlog_bytes: Positive = 2 * 2**30
+    otlp_max_bytes: Positive = 64 * 2**20
+    segment_attributes: list[str] = field(default_factory=lambda: ["team", "feature", "customer"])
+    keep_text: bool = False
+    redact: list[str] = field(default_factory=list[str])
 
 
 class Loader(Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,7 +180,8 @@ def load(
             variable = f"{PREFIX}{section}_{name}".upper()
             if variable in environment:
                 text = environment[variable]
-                values[section][name] = [part for part in text.split(",") if part] if name == "targets" else text
+                listed = isinstance(getattr(struct(), name), list)
+                values[section][name] = [part for part in text.split(",") if part] if listed else text
                 sources[f"{section}.{name}"] = f"environment {variable}"
             option = (options or {}).get(f"{section}.{name}")
             if option is not None:

@@ -51,8 +51,9 @@ METRICS: Mapping[str, Metric] = {
 }
 _INFO = "nvidia_smi_gpu_info"
 """Says by its labels what the others leave out: name and index."""
+UUID_LABELS = ("UUID", "uuid", "gpu_uuid")
 _LABELS: Mapping[str, tuple[str, ...]] = {
-    "uuid": ("UUID", "uuid", "gpu_uuid"),
+    "uuid": UUID_LABELS,
     "host": ("Hostname", "hostname", "exported_instance"),
     "gpu": ("gpu", "index", "minor_number"),
     "model_name": ("modelName", "model_name", "name"),

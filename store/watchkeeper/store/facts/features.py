@@ -203,6 +203,8 @@ def _series(
         return pl.Series(column.name, [None], dtype).new_from_index(0, height)
     if isinstance(values, pl.Series) and values.dtype == dtype:
         return values.alias(column.name)
+    if isinstance(values, pl.Series):
+        values = values.to_list()  # of another type: polars would take the text "3" for a number
     try:
         return pl.Series(column.name, values, dtype, strict=True)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):

@@ -1,0 +1,1 @@
+"""Spans and records of AI work, in whatever convention, as our events."""

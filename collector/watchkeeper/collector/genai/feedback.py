@@ -1,0 +1,46 @@
+"""Evaluations and feedback as outcomes of the answer that they speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from watchkeeper.collector.genai.aliases import Aliases, Found
+from watchkeeper.collector.genai.mapping import NAME, clean_id, moment_time
+from watchkeeper.collector.genai.span import Moment
+from watchkeeper.collector.genai.tokens import number
+from watchkeeper.schemas.events import Outcome
+
+
+def outcome(table: Aliases, record: Moment, resource: Mapping[str, object]) -> Outcome | None:
+    """Give the outcome of the span that a record belongs to (or of the response that it names), or None.
+
+    A label that means right or wrong is told as true or false, else the score counts, else the label as it is.
+    """
+    found = table.fields(record.attributes)
+    if record.trace_id and record.span_id:
+        prediction_id = f"{record.trace_id}-{record.span_id}"
+    else:
+        prediction_id = clean_id(found, "response_id")
+    value = _value(table, found)
+    if prediction_id is None or value is None:
+        return None
+    service = table.fields(resource).get("service")
+    return Outcome(
+        prediction_id=prediction_id,
+        value=value,
+        known_at=moment_time(record),
+        service=str(service.value)[:NAME] if service else None,
+        source=str(found["evaluation"].value)[:NAME] if "evaluation" in found else record.name[:NAME] or None,
+    )
+
+
+def _value(table: Aliases, found: Mapping[str, Found]) -> bool | float | str | None:
+    label = str(found["evaluation_label"].value) if "evaluation_label" in found else ""
+    if label.lower() in table.feedback["right"]:
+        return True
+    if label.lower() in table.feedback["wrong"]:
+        return False
+    score = found["evaluation_score"].value if "evaluation_score" in found else None
+    if isinstance(score, bool):
+        return score
+    return number(score) if number(score) is not None else label[:NAME] or None

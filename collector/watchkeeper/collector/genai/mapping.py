@@ -1,0 +1,214 @@
+"""One span as one prediction, whatever convention its attributes follow.
+
+It never refuses: a value that cannot be used is left out, a text that is too long is cut. What a span is for, and what
+its attributes mean, stands in ``aliases.toml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import msgspec
+from msgspec import Raw
+
+from watchkeeper.collector import times
+from watchkeeper.collector.genai import text
+from watchkeeper.collector.genai.aliases import Aliases, Found
+from watchkeeper.collector.genai.span import Moment, Span
+from watchkeeper.collector.genai.tokens import number, tokens
+from watchkeeper.schemas.events import EMPTY, INNER_OPERATIONS, Check, Prediction
+
+NAME, TEXT = 200, 2000
+MAX_MONEY = MAX_MS = 1e12
+MAX_SEGMENTS = 20
+UNNAMED = "unknown_service"
+"""What OpenTelemetry calls a service that has no name."""
+_CONTROL = dict.fromkeys((*range(32), 127))
+_NOTHING: Mapping[str, object] = {}
+CHECKS = ("guardrail", "evaluation")
+
+
+@dataclass(frozen=True, slots=True)
+class Mapper:
+    """Turns spans into predictions by one table; ``redact`` is None where text is not kept."""
+
+    table: Aliases
+    segments: Sequence[str]
+    redact: Callable[[str], str] | None = None
+
+    def prediction(self, span: Span) -> Prediction | None:
+        """Give the prediction, or None for a span that is no AI work."""
+        attributes = span.attributes
+        operation = self.table.operation(attributes)
+        if operation is None:
+            return None
+        self.table.unfold(attributes)
+        found = self.table.fields(attributes)
+        resource = self.table.fields(span.resource)
+        failure = self._failure(span, found)
+        asked, served = _name(found, "request_model"), _name(found, "response_model")
+        inner = operation in INNER_OPERATIONS
+        model = asked or served or (operation if inner else "default")
+        return Prediction(
+            id=span.id,
+            service=_name(resource, "service") or _name(resource, "project") or UNNAMED,
+            ts=_time(span.start_ns),
+            model=model,
+            model_version=served if served != model else None,
+            system=_name(resource, "system"),
+            provider=_name(found, "provider"),
+            prompt=_name(found, "prompt"),
+            prompt_version=_name(found, "prompt_version"),
+            config_version=_name(resource, "config_version") or _name(found, "config_version"),
+            environment=_name(resource, "environment") or _name(found, "environment"),
+            segments=self._segments(span),
+            latency_ms=_latency(span),
+            ttft_ms=_ttft(span, found),
+            status="ok" if failure is None else "error",
+            error_class=failure or None,
+            tokens=tokens(found),
+            cost=_cost(found),
+            workflow=_name(found, "workflow"),
+            step=_name(found, "step") or _cut(span.name),
+            tool=_name(found, "tool"),
+            agent=_name(found, "agent"),
+            operation=_cut(operation),
+            trace_id=span.trace_id,
+            parent_id=f"{span.trace_id}-{span.parent_id}" if span.parent_id else None,
+            conversation=clean_id(found, "conversation"),
+            finish_reason=_first(found, "finish_reason"),
+            service_tier=_name(found, "service_tier"),
+            sample_weight=_weight(found),
+            checks=[self.check(span, operation, failure)] if operation in CHECKS else None,
+            extra=self._extra(span, found),
+        )
+
+    def check(self, span: Span, operation: str, failure: str | None) -> Check:
+        """Give what a guardrail or an evaluator found: of the prediction that it looked at, or of itself."""
+        found = self.table.fields(span.attributes)
+        label = str(found["evaluation_label"].value).lower() if "evaluation_label" in found else ""
+        passed = failure is None and label not in self.table.feedback["wrong"]
+        name = _name(found, "evaluation") or _cut(span.name) or operation
+        score = number(found["evaluation_score"].value) if "evaluation_score" in found else None
+        kind = "policy" if operation == "guardrail" else "reasonability"
+        return Check(name=name, kind=kind, passed=passed, blocked=operation == "guardrail" and not passed, score=score)
+
+    def _failure(self, span: Span, found: Mapping[str, Found]) -> str | None:
+        """Give the error class of a span that failed ("" where it cannot be told), or None."""
+        wrong = span.failed or ("level" in found and str(found["level"].value).upper() == "ERROR")
+        kind = str(found["error_class"].value) if "error_class" in found else ""
+        raised = next((m.attributes for m in span.moments if m.name == "exception"), _NOTHING)
+        kind = kind or str(raised.get("exception.type") or "")
+        if not wrong and "error.type" not in span.attributes:
+            return None
+        message = span.message or str(raised.get("exception.message") or "")
+        return self.table.error_class(kind, message) or kind[:NAME]
+
+    def _segments(self, span: Span) -> dict[str, str | int | bool | None] | None:
+        found: dict[str, str | int | bool | None] = {}
+        for name in self.segments:
+            value = self._dimension(span, name)
+            if isinstance(value, bool | int):
+                found[name] = value
+            elif isinstance(value, str) and value:
+                found[name] = value[:NAME]
+        return found or None
+
+    def _dimension(self, span: Span, name: str) -> object:
+        for place in (span.attributes, span.resource):
+            if name in place:
+                return place[name]
+        for prefix in self.table.prefixes:
+            value = span.attributes.get(prefix + name)
+            if isinstance(value, str) and value[:1] == '"' == value[-1:]:  # Langfuse sends each value as JSON
+                return value[1:-1]
+            if value is not None:
+                return value
+        return None
+
+    def _extra(self, span: Span, found: Mapping[str, Found]) -> Raw:
+        extra = {name: found[name].value for name in self.table.extra if name in found}
+        tags = next((span.attributes[name] for name in self.table.tags if name in span.attributes), None)
+        if tags:
+            extra["tags"] = tags
+        if self.redact is not None:
+            texts = text.content(self.table, span.attributes, span.moments, self.redact)
+            if texts:
+                extra["content"] = texts
+        return Raw(msgspec.json.encode(extra, enc_hook=repr)) if extra else EMPTY
+
+
+def clean_id(found: Mapping[str, Found], field: str) -> str | None:
+    """Give an id without the control characters that ours must not hold."""
+    text = _name(found, field)
+    return text.translate(_CONTROL) or None if text else None
+
+
+def moment_time(moment: Moment) -> int | None:
+    """Give the time of a record in ns, or None where it has none that can be meant."""
+    return _time(moment.at_ns)
+
+
+def _time(nanoseconds: int) -> int | None:
+    return nanoseconds if times.OLDEST <= nanoseconds / 1e9 <= times.NEWEST else None
+
+
+def _latency(span: Span) -> float | None:
+    milliseconds = (span.end_ns - span.start_ns) / 1e6
+    return milliseconds if span.start_ns > 0 and 0 <= milliseconds <= MAX_MS else None
+
+
+def _ttft(span: Span, found: Mapping[str, Found]) -> float | None:
+    if "ttft_ms" in found:
+        value = number(found["ttft_ms"].value)
+        scale = found["ttft_ms"].alias.scale or 1.0
+        return value * scale if value is not None and 0 <= value * scale <= MAX_MS else None
+    moment = found["first_token_at"].value if "first_token_at" in found else None
+    if not isinstance(moment, str) or span.start_ns <= 0:
+        return None
+    try:
+        at = datetime.fromisoformat(moment.strip('"'))
+    except ValueError:
+        return None
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - span.start_ns / 1e9
+    return max(0.0, seconds * 1e3) if seconds < 1e6 else None
+
+
+def _cost(found: Mapping[str, Found]) -> float | None:
+    """Give the cost that was sent: the whole, or the sum of both parts."""
+    if "cost" in found:
+        parts = [number(found["cost"].value)]
+    else:
+        parts = [number(found[name].value) for name in ("cost_input", "cost_output") if name in found]
+    known = [part for part in parts if part is not None]
+    whole = sum(known)
+    return whole if known and 0 <= whole <= MAX_MONEY else None
+
+
+def _weight(found: Mapping[str, Found]) -> float | None:
+    """Give how many a sampled span stands for."""
+    rate = number(found["sample_rate"].value) if "sample_rate" in found else None
+    if rate is None or not 0 < rate <= 1e9:
+        return None
+    return rate if rate >= 1 else 1 / rate
+
+
+def _first(found: Mapping[str, Found], field: str) -> str | None:
+    """Give the text, or the first of a list of them."""
+    value = found[field].value if field in found else None
+    if isinstance(value, list):
+        value = next((part for part in cast("list[object]", value) if part), None)
+    return _cut(value)
+
+
+def _name(found: Mapping[str, Found], field: str) -> str | None:
+    return _cut(found[field].value) if field in found else None
+
+
+def _cut(value: object) -> str | None:
+    if isinstance(value, str):
+        return value[:NAME] or None
+    return str(value)[:NAME] if isinstance(value, int | float) else None

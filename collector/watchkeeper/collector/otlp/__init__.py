@@ -1,0 +1,1 @@
+"""The OpenTelemetry protocol over HTTP: its messages, in protobuf and JSON."""

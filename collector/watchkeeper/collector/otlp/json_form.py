@@ -1,0 +1,276 @@
+"""OTLP messages in JSON: names in camel case, ids in hex, whole numbers of 64 bits as text or as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from watchkeeper.collector.decoding import Rejected
+from watchkeeper.collector.genai.span import Moment, Span
+from watchkeeper.collector.otlp.signals import BAD_ID, LOGS, MAX_DEPTH, METRICS, TRACES, Group, Point, Signal
+from watchkeeper.schemas.errors import NotDecodable
+
+_TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _List(Struct):
+    values: list[_Value] | None = None
+
+
+class _Pairs(Struct):
+    values: list[_Pair] | None = None
+
+
+class _Value(Struct, rename="camel"):
+    string_value: str | None = None
+    bool_value: bool | None = None
+    int_value: int | None = None
+    double_value: float | None = None
+    array_value: _List | None = None
+    kvlist_value: _Pairs | None = None
+    bytes_value: str | None = None
+
+
+class _Pair(Struct):
+    key: str = ""
+    value: _Value | None = None
+
+
+class _Event(Struct, rename="camel"):
+    name: str | None = None
+    time_unix_nano: int | None = None
+    attributes: list[_Pair] | None = None
+
+
+class _Status(Struct):
+    code: int | str | None = None
+    message: str | None = None
+
+
+class _Span(Struct, rename="camel"):
+    trace_id: str = ""
+    span_id: str = ""
+    parent_span_id: str | None = None
+    name: str | None = None
+    start_time_unix_nano: int | None = None
+    end_time_unix_nano: int | None = None
+    attributes: list[_Pair] | None = None
+    events: list[_Event] | None = None
+    status: _Status | None = None
+
+
+class _Record(Struct, rename="camel"):
+    trace_id: str | None = None
+    span_id: str | None = None
+    event_name: str | None = None
+    time_unix_nano: int | None = None
+    observed_time_unix_nano: int | None = None
+    attributes: list[_Pair] | None = None
+
+
+class _Number(Struct, rename="camel"):
+    time_unix_nano: int | None = None
+    as_double: float | None = None
+    as_int: int | None = None
+    attributes: list[_Pair] | None = None
+
+
+class _Numbers(Struct, rename="camel"):
+    data_points: list[_Number] | None = None
+
+
+class _Others(Struct, rename="camel"):
+    data_points: list[Raw] | None = None
+
+
+class _Metric(Struct, rename="camel"):
+    name: str = ""
+    unit: str | None = None
+    gauge: _Numbers | None = None
+    sum: _Numbers | None = None
+    histogram: _Others | None = None
+    exponential_histogram: _Others | None = None
+    summary: _Others | None = None
+
+
+class _Resource(Struct):
+    attributes: list[_Pair] | None = None
+
+
+class _Scope(Struct, rename="camel"):
+    spans: list[Raw] | None = None
+    log_records: list[Raw] | None = None
+    metrics: list[Raw] | None = None
+
+
+class _Part(Struct, rename="camel"):
+    resource: _Resource | None = None
+    scope_spans: list[_Scope] | None = None
+    scope_logs: list[_Scope] | None = None
+    scope_metrics: list[_Scope] | None = None
+
+
+class _Request(Struct, rename="camel"):
+    resource_spans: list[_Part] | None = None
+    resource_logs: list[_Part] | None = None
+    resource_metrics: list[_Part] | None = None
+
+
+_request: Callable[[bytes], _Request] = msgspec.json.Decoder(_Request, strict=False).decode
+_DECODE: dict[str, Callable[[Raw], Any]] = {
+    TRACES.name: msgspec.json.Decoder(_Span, strict=False).decode,
+    LOGS.name: msgspec.json.Decoder(_Record, strict=False).decode,
+    METRICS.name: msgspec.json.Decoder(_Metric, strict=False).decode,
+}
+
+
+def answer(signal: Signal, rejected: int, message: str) -> bytes:
+    """Write the answer: an empty object where all was taken. A number of 64 bits is text in this form."""
+    if not rejected and not message:
+        return b"{}"
+    return msgspec.json.encode({"partialSuccess": {signal.rejected_json: str(rejected), "errorMessage": message}})
+
+
+def status(code: int, message: str) -> bytes:
+    """Write a ``google.rpc.Status``."""
+    return msgspec.json.encode({"code": code, "message": message[:2000]})
+
+
+def check(signal: Signal, body: bytes) -> tuple[int, list[Rejected]]:
+    """Count what a request holds; give its rows that cannot be used."""
+    good = 0
+    rejected: list[Rejected] = []
+    for index, (_, raw) in enumerate(_rows(signal, parse(signal, body))):
+        try:
+            row = _DECODE[signal.name](raw)
+        except _UNREADABLE as error:
+            rejected.append(Rejected(index, "", f"not as OTLP has it: {error}"[:300], _named_only(raw)))
+            continue
+        if signal is TRACES and not _named(row):
+            rejected.append(Rejected(index, "traceId", BAD_ID, _named_only(raw)))
+        else:
+            good += sum(1 for _ in _points(row)) if signal is METRICS else 1
+    return good, rejected
+
+
+def groups(signal: Signal, body: bytes) -> Iterator[Group]:
+    """Give what a request holds, by resource; rows that ``check`` found wrong are left out."""
+    message = parse(signal, body)
+    for part in getattr(message, signal.parts[0]) or ():
+        resource = _attributes(part.resource.attributes if part.resource else None)
+        rows = [row for row in (_decoded(signal, raw) for raw in _of(signal, part)) if row is not None]
+        if signal is TRACES:
+            yield Group(resource, spans=[_span(row, resource) for row in rows if _named(row)])
+        elif signal is LOGS:
+            yield Group(resource, records=[_record(row) for row in rows])
+        else:
+            points = [point for row in rows for point in _points(row)]
+            yield Group(
+                resource,
+                points=[point for point in points if isinstance(point, Point)],
+                other=[point for point in points if isinstance(point, str)],
+            )
+
+
+def parse(signal: Signal, body: bytes) -> Any:
+    """Read a request, its rows still unread; raises ``NotDecodable`` where it is none."""
+    try:
+        return _request(body)
+    except _UNREADABLE as error:
+        raise NotDecodable(f"the body is no OTLP {signal.name} request in JSON: {error}"[:500]) from None
+
+
+def _named_only(raw: Raw) -> bytes:
+    """Give of a row what names it: the rest may be text that must not be kept."""
+    try:
+        row: object = msgspec.json.decode(raw)
+    except _UNREADABLE:
+        return b""
+    if not isinstance(row, dict):
+        return b""
+    names = cast("dict[str, object]", row)
+    return msgspec.json.encode({name: names[name] for name in ("name", "traceId", "spanId") if name in names})
+
+
+def _decoded(signal: Signal, raw: Raw) -> Any:
+    try:
+        return _DECODE[signal.name](raw)
+    except _UNREADABLE:
+        return None
+
+
+def _of(signal: Signal, part: _Part) -> Iterator[Raw]:
+    for scope in getattr(part, signal.parts[1]) or ():
+        yield from getattr(scope, signal.parts[2]) or ()
+
+
+def _rows(signal: Signal, message: Any) -> Iterator[tuple[_Part, Raw]]:
+    for part in getattr(message, signal.parts[0]) or ():
+        for raw in _of(signal, part):
+            yield part, raw
+
+
+def _named(span: _Span) -> bool:
+    trace_id, span_id = span.trace_id.lower(), span.span_id.lower()
+    whole = _TRACE_ID.fullmatch(trace_id) and _SPAN_ID.fullmatch(span_id)
+    return bool(whole) and bool(trace_id.strip("0")) and bool(span_id.strip("0"))
+
+
+def _span(span: _Span, resource: dict[str, object]) -> Span:
+    status = span.status or _Status()
+    return Span(
+        trace_id=span.trace_id.lower(),
+        span_id=span.span_id.lower(),
+        parent_id=(span.parent_span_id or "").lower(),
+        name=span.name or "",
+        start_ns=span.start_time_unix_nano or 0,
+        end_ns=span.end_time_unix_nano or 0,
+        failed=status.code in (2, "2", "STATUS_CODE_ERROR"),
+        message=status.message or "",
+        attributes=_attributes(span.attributes),
+        moments=[Moment(e.name or "", e.time_unix_nano or 0, _attributes(e.attributes)) for e in span.events or ()],
+        resource=resource,
+    )
+
+
+def _record(record: _Record) -> Moment:
+    found = _attributes(record.attributes)
+    return Moment(
+        name=record.event_name or str(found.get("event.name") or ""),
+        at_ns=record.time_unix_nano or record.observed_time_unix_nano or 0,
+        attributes=found,
+        trace_id=(record.trace_id or "").lower(),
+        span_id=(record.span_id or "").lower(),
+    )
+
+
+def _points(metric: _Metric) -> Iterator[Point | str]:
+    """Give each data point: a number, or the metric's name where it is none."""
+    for numbers in (metric.gauge, metric.sum):
+        for point in (numbers.data_points or ()) if numbers else ():
+            value = point.as_double if point.as_int is None else point.as_int
+            attributes = _attributes(point.attributes)
+            yield Point(metric.name, metric.unit or "", point.time_unix_nano or 0, float(value or 0), attributes)
+    for others in (metric.histogram, metric.exponential_histogram, metric.summary):
+        for _ in (others.data_points or ()) if others else ():
+            yield metric.name
+
+
+def _attributes(pairs: Sequence[_Pair] | None) -> dict[str, object]:
+    return {pair.key: _value(pair.value, MAX_DEPTH) for pair in pairs or ()}
+
+
+def _value(value: _Value | None, depth: int) -> object:
+    if value is None or not depth:
+        return None
+    if value.array_value is not None:
+        return [_value(part, depth - 1) for part in value.array_value.values or ()]
+    if value.kvlist_value is not None:
+        return {pair.key: _value(pair.value, depth - 1) for pair in value.kvlist_value.values or ()}
+    plain = (value.string_value, value.bool_value, value.int_value, value.double_value, value.bytes_value)
+    return next((part for part in plain if part is not None), None)
