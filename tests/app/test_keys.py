@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from alerts.samples import LINKS, NOTHING_DECLARED, finding
+from collector.spans import span, traces
 from e2e.running import Server, run, until
 
 from watchkeeper.alerts.intake import record
 from watchkeeper.app.keyring import STALE_SECONDS
+from watchkeeper.dashboard.client import Client
 from watchkeeper.schemas.access import Role
 from watchkeeper.store.clock import wall
 from watchkeeper.store.control import audit, keys
@@ -50,7 +52,7 @@ def prediction(number: int, service: str = "shop") -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory) -> Iterator[tuple[Server, dict[str, str]]]:
     """A server with one key for each role, two of them for the service shop alone."""
-    with Server(tmp_path_factory.mktemp("guarded")) as server:
+    with Server(tmp_path_factory.mktemp("guarded"), {"WATCHKEEPER_SCHEDULE_TICK_SECONDS": "3600"}) as server:
         texts = {role.value: made(server, role.value, role) for role in Role}
         texts["shop ingest"] = made(server, "shop-sdk", Role.INGEST, services=("shop", "zoë"))
         texts["shop viewer"] = made(server, "shop-team", Role.VIEWER, services=("shop",))
@@ -117,6 +119,31 @@ def test_rows_of_another_service_are_rejected_and_the_others_kept(guarded):
     assert server.client.get("/v1/predictions/bank%2F2", headers=as_viewer).status_code == 404
     listed = server.client.get("/v1/rejects", headers=as_viewer).json()["rejects"]
     assert any(one["service"] == "bank" and "API key" in one["reason"] for one in listed)
+
+
+def test_what_a_protocol_decodes_later_is_filtered_when_it_is_loaded(guarded):
+    server, texts = guarded
+    shop, bank = (
+        traces(span({"gen_ai.request.model": name}, start=time.time() - 60), resource={"service.name": name})
+        for name in ("shop", "bank")
+    )
+    as_shop = bearer(texts["shop ingest"], Content_Type="application/json")
+    assert server.client.post("/v1/traces", content=shop, headers=as_shop).status_code == 200
+    assert server.client.post("/v1/traces", content=bank, headers=as_shop).status_code == 200
+    everything = bearer(texts["viewer"])
+    until(lambda: server.client.get("/v1/status", headers=everything).json(), lambda status: status["waiting"] == 0)
+    answer = server.client.get("/v1/queries/overview", params={"start": "2020-01-01"}, headers=everything).json()
+    assert {row["service"] for row in answer["rows"] if row["model"] in ("shop", "bank")} == {"shop"}
+    listed = server.client.get("/v1/rejects?kind=otlp_traces", headers=everything).json()["rejects"]
+    assert [(one["service"], "API key" in one["reason"]) for one in listed] == [("bank", True)]
+
+
+def test_a_book_of_another_service_is_not_believed(guarded):
+    server, texts = guarded
+    book = "c; logged=900; dropped=899; pending=1; service=bank"
+    server.post("predictions", prediction(50), **bearer(texts["shop ingest"], Watchkeeper_Client=book))
+    told = server.client.get("/v1/telemetry", headers=bearer(texts["viewer"])).json()
+    assert "bank" not in {group["service"] for group in told["groups"]}
 
 
 def test_a_reader_of_one_service_reads_no_other(guarded):
@@ -186,11 +213,11 @@ def test_a_quota_is_answered_with_when_to_come_back(guarded):
     assert chunked.status_code == 429
 
 
-def incident_of(server: Server) -> str:
+def incident_of(server: Server, model: str = "m") -> str:
     """Open one incident in the control data, as an evaluation would."""
     control = open_control(f"sqlite:///{server.data / 'control.db'}")
     try:
-        return record(control, [finding(service="shop")], NOTHING_DECLARED, wall(), LINKS)[-1].incident.id
+        return record(control, [finding(service="shop", model=model)], NOTHING_DECLARED, wall(), LINKS)[-1].incident.id
     finally:
         control.close()
 
@@ -219,6 +246,19 @@ def test_who_acts_for_whom_is_recorded_and_not_everybody_may(guarded):
         ("incident.feedback", "operator", f"operator ({keys.id_of(texts['operator'])})"),
         ("incident.acknowledged", "zoë", f"desk ({keys.id_of(desk)})"),
     ]
+
+
+def test_the_dashboard_writes_on_behalf_of_its_user(guarded):
+    server, _ = guarded
+    incident = incident_of(server, "of the dashboard")
+    client = Client(server.url, made(server, "dashboard", Role.OPERATOR, service_account=True))
+    client.acknowledge(incident, "zoë; ada\n%")
+    client.feedback(incident, "acted_on", None, None)
+    client.close()
+    with control_of(server) as tx:
+        told = [(one.action, one.actor) for one in audit.entries(tx) if one.subject == incident]
+    assert ("incident.feedback", "dashboard") in told
+    assert ("incident.acknowledged", "zoë; ada\n%") in told
 
 
 def test_when_a_key_was_used_is_noted(guarded):

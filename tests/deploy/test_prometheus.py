@@ -12,7 +12,8 @@ from deploy.container import DEPLOY, ROOT
 
 from watchkeeper.app.metrics import AlertCounts, ServerCollector, text
 from watchkeeper.app.status import StatusReader
-from watchkeeper.collector.inbox import Inbox
+from watchkeeper.collector.inbox import Inbox, Incoming
+from watchkeeper.collector.ledger import ClientBook
 from watchkeeper.collector.pollers.gpu import TargetState
 from watchkeeper.store.clock import wall
 from watchkeeper.store.facts.connection import FactStore
@@ -26,6 +27,8 @@ def exposed(tmp_path_factory):
     """The metrics of a real inbox and real facts, with an alert and a target."""
     folder = tmp_path_factory.mktemp("metrics")
     inbox = Inbox(folder / "inbox.db", queue_bytes=1, queue_requests=1, backlog_bytes=1)
+    client = ClientBook("c", 1, 0, 1, "checkout")
+    inbox.append(Incoming("predictions", "ndjson", 1, b"{}", 1, (), b"{}", client=client)).result(30)
     facts = FactStore()
     status = StatusReader("0", inbox, facts, wall, lambda: None, "")
     counts = AlertCounts({("firing", "page"): 1}, {"waiting": 1, "dead": 0})
