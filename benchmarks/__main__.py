@@ -17,6 +17,7 @@ NAMES = {
     "help": "benchmarks.command_help",
     "first_chart": "benchmarks.first_chart",
     "drift_scan": "benchmarks.drift_scan",
+    "otlp": "benchmarks.otlp",
 }
 RESULTS = Path(__file__).with_name("results")
 

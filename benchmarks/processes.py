@@ -27,7 +27,8 @@ def free_port() -> int:
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("WATCHKEEPER_")}
-    return own | {"DO_NOT_TRACK": "1", "PYTHONPATH": str(ROOT)} | dict(settings or {})
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return own | {"DO_NOT_TRACK": "1", "PYTHONPATH": paths} | dict(settings or {})
 
 
 class Running:

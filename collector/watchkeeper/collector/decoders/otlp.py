@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from watchkeeper.collector.decoding import JSON, Door, Events, Limits, Sent, Taken
-from watchkeeper.collector.genai import feedback, text
+from watchkeeper.collector.genai import feedback
 from watchkeeper.collector.genai.aliases import aliases
 from watchkeeper.collector.genai.joining import joined
-from watchkeeper.collector.genai.mapping import Mapper
+from watchkeeper.collector.genai.mapping import mapper
 from watchkeeper.collector.otlp import gpu_points, json_form, protobuf
 from watchkeeper.collector.otlp.signals import LOGS, METRICS, SIGNALS, TRACES, Group, Signal
 from watchkeeper.schemas.errors import TooLarge, WatchkeeperError
@@ -51,9 +51,9 @@ class Otlp:
     )
 
     def __init__(self, ingest: Ingest) -> None:
-        redact = text.redactor(ingest.redact) if ingest.keep_text else None
         self._table = aliases()
-        self._mapper = Mapper(self._table, tuple(ingest.segment_attributes), redact)
+        self._mapper = mapper(ingest)
+        self._wanted = None if ingest.keep_text else self._table.wanted(ingest.segment_attributes)
 
     def limits(self, ingest: Ingest) -> Limits:
         """Let a request be as large as the specification recommends, on the wire too: not all senders compress."""
@@ -73,7 +73,7 @@ class Otlp:
         """Turn the message into events."""
         signal = SIGNALS[kind]
         events = Events()
-        for group in _form(encoding).groups(signal, body):
+        for group in _form(encoding).groups(signal, body, None if signal is METRICS else self._wanted):
             if signal is METRICS:
                 gpu_points.add(events, group)
             else:
@@ -89,11 +89,12 @@ class Otlp:
         return _form(encoding).status(_CODES.get(status, _INTERNAL), str(error))
 
     def _add(self, signal: Signal, group: Group, events: Events) -> None:
-        pairs = [(span, self._mapper.prediction(span)) for span in group.spans]
+        resource = self._table.fields(group.resource)
+        pairs = [(span, self._mapper.prediction(span, resource)) for span in group.spans]
         events.predictions += joined([(span, made) for span, made in pairs if made is not None])
         events.ignored.update("span" for _, made in pairs if made is None)
         for record, said in self._records(group):
-            outcome = feedback.outcome(self._table, record, group.resource) if said else None
+            outcome = feedback.outcome(self._table, record, resource) if said else None
             if outcome is not None:
                 events.outcomes.append(outcome)
             elif signal is LOGS:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -26,9 +26,8 @@ class Alias:
     includes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What an attribute said of a field, and under which name."""
+class Found(NamedTuple):
+    """What an attribute said of a field, and under which name. A tuple: a dozen are made for each span."""
 
     alias: Alias
     value: object
@@ -45,6 +44,7 @@ class Aliases:
     unfolded: Sequence[str]
     prefixes: Sequence[str]
     tags: Sequence[str]
+    dimensions: Mapping[str, Sequence[str]]
     content: Mapping[str, Sequence[str]]
     feedback: Mapping[str, frozenset[str]]
     errors: Mapping[str, re.Pattern[str]]
@@ -64,6 +64,15 @@ class Aliases:
                 if (known is None or alias.rank < known.alias.rank) and value not in (None, "", []):
                     found[alias.field] = Found(alias, value)
         return found
+
+    def wanted(self, dimensions: Sequence[str]) -> frozenset[str]:
+        """Name every attribute that is looked at, text aside; the others need not even be read."""
+        placed = (place for name in dimensions for place in self.places(name))
+        return frozenset((*self.by_name, *self.operations, *self.unfolded, *self.tags, *placed, "event.name"))
+
+    def places(self, dimension: str) -> list[str]:
+        """Name the attributes where a free dimension may stand, the first that is present to be taken."""
+        return [prefix + dimension for prefix in ("", *self.prefixes)] + [*self.dimensions.get(dimension, ())]
 
     def operation(self, attributes: Mapping[str, object]) -> str | None:
         """Say what was done; None for what is no AI work.
@@ -88,7 +97,7 @@ class Aliases:
                     parts = msgspec.json.decode(text)
                 except (msgspec.DecodeError, RecursionError):
                     continue
-                _put(attributes, name, parts, 2)
+                unfold_object(attributes, name, parts, 2)
 
     def error_class(self, *texts: str) -> str | None:
         """Give the error class that a page knows, for an error's type or message.
@@ -103,11 +112,12 @@ class Aliases:
         return None
 
 
-def _put(attributes: dict[str, object], name: str, parts: object, depth: int) -> None:
+def unfold_object(attributes: dict[str, object], name: str, parts: object, depth: int) -> None:
+    """Put the parts of an object into the attributes, as ``name.part``, down to a depth."""
     if isinstance(parts, dict):
         for key, value in cast("dict[object, object]", parts).items():
             if isinstance(value, dict) and depth > 1:
-                _put(attributes, f"{name}.{key}", cast("object", value), depth - 1)
+                unfold_object(attributes, f"{name}.{key}", cast("object", value), depth - 1)
             else:
                 attributes.setdefault(f"{name}.{key}", cast("object", value))
 
@@ -130,6 +140,7 @@ def aliases() -> Aliases:
         unfolded=table["unfolded"]["names"],
         prefixes=table["unfolded"]["prefixes"],
         tags=table["unfolded"]["tags"],
+        dimensions=table["dimensions"],
         content=table["content"],
         feedback={name: frozenset(words) for name, words in table["feedback"].items()},
         errors={word: _pattern(parts) for word, parts in table["errors"].items()},

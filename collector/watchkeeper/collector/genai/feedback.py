@@ -11,7 +11,7 @@ from watchkeeper.collector.genai.tokens import number
 from watchkeeper.schemas.events import Outcome
 
 
-def outcome(table: Aliases, record: Moment, resource: Mapping[str, object]) -> Outcome | None:
+def outcome(table: Aliases, record: Moment, resource: Mapping[str, Found]) -> Outcome | None:
     """Give the outcome of the span that a record belongs to (or of the response that it names), or None.
 
     A label that means right or wrong is told as true or false, else the score counts, else the label as it is.
@@ -24,7 +24,7 @@ def outcome(table: Aliases, record: Moment, resource: Mapping[str, object]) -> O
     value = _value(table, found)
     if prediction_id is None or value is None:
         return None
-    service = table.fields(resource).get("service")
+    service = resource.get("service")
     return Outcome(
         prediction_id=prediction_id,
         value=value,

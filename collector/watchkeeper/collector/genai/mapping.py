@@ -16,10 +16,11 @@ from msgspec import Raw
 
 from watchkeeper.collector import times
 from watchkeeper.collector.genai import text
-from watchkeeper.collector.genai.aliases import Aliases, Found
+from watchkeeper.collector.genai.aliases import Aliases, Found, aliases
 from watchkeeper.collector.genai.span import Moment, Span
 from watchkeeper.collector.genai.tokens import number, tokens
 from watchkeeper.schemas.events import EMPTY, INNER_OPERATIONS, Check, Prediction
+from watchkeeper.schemas.settings import Ingest
 
 NAME, TEXT = 200, 2000
 MAX_MONEY = MAX_MS = 1e12
@@ -31,23 +32,32 @@ _NOTHING: Mapping[str, object] = {}
 CHECKS = ("guardrail", "evaluation")
 
 
+def mapper(ingest: Ingest) -> Mapper:
+    """Make the mapper that the settings ask for."""
+    table = aliases()
+    places = {name: table.places(name) for name in ingest.segment_attributes}
+    return Mapper(table, places, text.redactor(ingest.redact) if ingest.keep_text else None)
+
+
 @dataclass(frozen=True, slots=True)
 class Mapper:
-    """Turns spans into predictions by one table; ``redact`` is None where text is not kept."""
+    """Turns spans into predictions by one table.
+
+    ``places`` says for each segment where it may stand; ``redact`` is None where text is not kept.
+    """
 
     table: Aliases
-    segments: Sequence[str]
+    places: Mapping[str, Sequence[str]]
     redact: Callable[[str], str] | None = None
 
-    def prediction(self, span: Span) -> Prediction | None:
-        """Give the prediction, or None for a span that is no AI work."""
+    def prediction(self, span: Span, resource: Mapping[str, Found]) -> Prediction | None:
+        """Give the prediction, or None for a span that is no AI work; ``resource`` has the fields of its resource."""
         attributes = span.attributes
         operation = self.table.operation(attributes)
         if operation is None:
             return None
         self.table.unfold(attributes)
         found = self.table.fields(attributes)
-        resource = self.table.fields(span.resource)
         failure = self._failure(span, found)
         asked, served = _name(found, "request_model"), _name(found, "response_model")
         inner = operation in INNER_OPERATIONS
@@ -109,7 +119,7 @@ class Mapper:
 
     def _segments(self, span: Span) -> dict[str, str | int | bool | None] | None:
         found: dict[str, str | int | bool | None] = {}
-        for name in self.segments:
+        for name in self.places:
             value = self._dimension(span, name)
             if isinstance(value, bool | int):
                 found[name] = value
@@ -118,11 +128,8 @@ class Mapper:
         return found or None
 
     def _dimension(self, span: Span, name: str) -> object:
-        for place in (span.attributes, span.resource):
-            if name in place:
-                return place[name]
-        for prefix in self.table.prefixes:
-            value = span.attributes.get(prefix + name)
+        for place in self.places[name]:
+            value = span.attributes.get(place, span.resource.get(place))
             if isinstance(value, str) and value[:1] == '"' == value[-1:]:  # Langfuse sends each value as JSON
                 return value[1:-1]
             if value is not None:

@@ -158,16 +158,19 @@ def check(signal: Signal, body: bytes) -> tuple[int, list[Rejected]]:
     return good, rejected
 
 
-def groups(signal: Signal, body: bytes) -> Iterator[Group]:
-    """Give what a request holds, by resource; rows that ``check`` found wrong are left out."""
+def groups(signal: Signal, body: bytes, wanted: frozenset[str] | None) -> Iterator[Group]:
+    """Give what a request holds, by resource; rows that ``check`` found wrong are left out.
+
+    Attributes that are not ``wanted`` are left out too; None wants all.
+    """
     message = parse(signal, body)
     for part in getattr(message, signal.parts[0]) or ():
         resource = _attributes(part.resource.attributes if part.resource else None)
         rows = [row for row in (_decoded(signal, raw) for raw in _of(signal, part)) if row is not None]
         if signal is TRACES:
-            yield Group(resource, spans=[_span(row, resource) for row in rows if _named(row)])
+            yield Group(resource, spans=[_span(row, resource, wanted) for row in rows if _named(row)])
         elif signal is LOGS:
-            yield Group(resource, records=[_record(row) for row in rows])
+            yield Group(resource, records=[_record(row, wanted) for row in rows])
         else:
             points = [point for row in rows for point in _points(row)]
             yield Group(
@@ -221,7 +224,7 @@ def _named(span: _Span) -> bool:
     return bool(whole) and bool(trace_id.strip("0")) and bool(span_id.strip("0"))
 
 
-def _span(span: _Span, resource: dict[str, object]) -> Span:
+def _span(span: _Span, resource: dict[str, object], wanted: frozenset[str] | None) -> Span:
     status = span.status or _Status()
     return Span(
         trace_id=span.trace_id.lower(),
@@ -232,14 +235,14 @@ def _span(span: _Span, resource: dict[str, object]) -> Span:
         end_ns=span.end_time_unix_nano or 0,
         failed=status.code in (2, "2", "STATUS_CODE_ERROR"),
         message=status.message or "",
-        attributes=_attributes(span.attributes),
+        attributes=_attributes(span.attributes, wanted),
         moments=[Moment(e.name or "", e.time_unix_nano or 0, _attributes(e.attributes)) for e in span.events or ()],
         resource=resource,
     )
 
 
-def _record(record: _Record) -> Moment:
-    found = _attributes(record.attributes)
+def _record(record: _Record, wanted: frozenset[str] | None) -> Moment:
+    found = _attributes(record.attributes, wanted)
     return Moment(
         name=record.event_name or str(found.get("event.name") or ""),
         at_ns=record.time_unix_nano or record.observed_time_unix_nano or 0,
@@ -261,8 +264,8 @@ def _points(metric: _Metric) -> Iterator[Point | str]:
             yield metric.name
 
 
-def _attributes(pairs: Sequence[_Pair] | None) -> dict[str, object]:
-    return {pair.key: _value(pair.value, MAX_DEPTH) for pair in pairs or ()}
+def _attributes(pairs: Sequence[_Pair] | None, wanted: frozenset[str] | None = None) -> dict[str, object]:
+    return {pair.key: _value(pair.value, MAX_DEPTH) for pair in pairs or () if wanted is None or pair.key in wanted}
 
 
 def _value(value: _Value | None, depth: int) -> object:

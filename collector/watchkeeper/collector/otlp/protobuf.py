@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -83,16 +83,19 @@ def check(signal: Signal, body: bytes) -> tuple[int, list[Rejected]]:
     return count - len(rejected), rejected
 
 
-def groups(signal: Signal, body: bytes) -> Iterator[Group]:
-    """Give what a request holds, by resource; rows that ``check`` found wrong are left out."""
+def groups(signal: Signal, body: bytes, wanted: frozenset[str] | None) -> Iterator[Group]:
+    """Give what a request holds, by resource; rows that ``check`` found wrong are left out.
+
+    Attributes that are not ``wanted`` are left out too; None wants all.
+    """
     resources, scopes, rows = signal.parts
     for part in getattr(parse(signal, body), resources):
         resource = attributes(part.resource.attributes)
         found = [row for scope in getattr(part, scopes) for row in getattr(scope, rows)]
         if signal is TRACES:
-            yield Group(resource, spans=[_span(span, resource) for span in found if _named(span)])
+            yield Group(resource, spans=[_span(span, resource, wanted) for span in found if _named(span)])
         elif signal is LOGS:
-            yield Group(resource, records=[_record(record) for record in found])
+            yield Group(resource, records=[_record(record, wanted) for record in found])
         else:
             yield _metrics(resource, found)
 
@@ -140,7 +143,7 @@ def _metrics(resource: dict[str, object], metrics: Sequence[Any]) -> Group:
     return Group(resource, points=points, other=other)
 
 
-def _span(span: Any, resource: dict[str, object]) -> Span:
+def _span(span: Any, resource: dict[str, object], wanted: frozenset[str] | None) -> Span:
     return Span(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
@@ -150,14 +153,14 @@ def _span(span: Any, resource: dict[str, object]) -> Span:
         end_ns=span.end_time_unix_nano,
         failed=span.status.code == 2,
         message=span.status.message,
-        attributes=attributes(span.attributes),
+        attributes=attributes(span.attributes, wanted),
         moments=[Moment(e.name, e.time_unix_nano, attributes(e.attributes)) for e in span.events],
         resource=resource,
     )
 
 
-def _record(record: Any) -> Moment:
-    found = attributes(record.attributes)
+def _record(record: Any, wanted: frozenset[str] | None) -> Moment:
+    found = attributes(record.attributes, wanted)
     return Moment(
         name=record.event_name or str(found.get("event.name") or ""),
         at_ns=record.time_unix_nano or record.observed_time_unix_nano,
@@ -167,9 +170,16 @@ def _record(record: Any) -> Moment:
     )
 
 
-def attributes(pairs: Sequence[KeyValue]) -> dict[str, object]:
-    """Give attributes as plain values."""
-    return {pair.key: _value(pair.value, MAX_DEPTH) for pair in pairs}
+def attributes(pairs: Sequence[KeyValue], wanted: frozenset[str] | None = None) -> dict[str, object]:
+    """Give attributes as plain values; those that are not ``wanted`` are not read."""
+    found: dict[str, object] = {}
+    for pair in pairs:
+        key = pair.key
+        if wanted is None or key in wanted:
+            value = pair.value
+            kind = value.WhichOneof("value")
+            found[key] = value.string_value if kind == "string_value" else _value(value, MAX_DEPTH)
+    return found
 
 
 def _value(value: AnyValue, depth: int) -> object:
@@ -180,4 +190,5 @@ def _value(value: AnyValue, depth: int) -> object:
         return [_value(part, depth - 1) for part in value.array_value.values]
     if kind == "kvlist_value":
         return {pair.key: _value(pair.value, depth - 1) for pair in value.kvlist_value.values}
-    return cast("object", getattr(value, kind))
+    plain: object = getattr(value, kind)
+    return plain
