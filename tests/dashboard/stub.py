@@ -49,6 +49,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, {"incidents": world.incidents(params.get("state", "open"))})
         if path == "/v1/alerts/quality":
             return self.answer(200, world.quality())
+        if path == "/v1/telemetry":
+            return self.answer(200, world.telemetry())
+        if path == "/v1/rejects":
+            return self.answer(200, world.rejects())
         room, _, name = path.removeprefix("/v1/").partition("/")
         if room == "queries" and (rows := world.query(name, params)) is not None:
             return self.answer(200, {"query": name, "rows": rows})

@@ -14,7 +14,7 @@ from watchkeeper.dashboard import cached
 from watchkeeper.dashboard.launch import ENTRY
 
 Open = Callable[..., AppTest]
-PAGES = ("fleet", "model", "incident")
+PAGES = ("fleet", "model", "incident", "telemetry")
 
 
 def _run(page: str) -> None:
@@ -236,3 +236,24 @@ def test_foreign_words_are_shown_as_they_are(serve: Serve, open_page: Open) -> N
     app = open_page(stub.url, "incident")
     assert not app.exception
     assert not any("![x](" in element.value or "](http://evil" in element.value for element in app.markdown)
+
+
+def test_telemetry_says_who_is_silent_what_is_lost_and_what_was_turned_away(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "telemetry")
+    assert not app.exception
+    words = texts(app)
+    assert "1 expected sender of 2 not heard of: checkout at oslo." in words
+    assert "150 dropped · 12 missing · 38 overdue · 10 pending" in words
+    assert "99.98\u2009% of what was sent" in words
+    expected, clients, rejects = (table.value for table in app.dataframe)
+    assert expected["state"].to_list() == ["Offline", "Heard"]
+    assert expected["offline since"].to_list()[1] == "–"
+    assert clients["missing"].to_list() == [12, 0]
+    assert rejects["events"].to_list() == [31]
+
+
+def test_telemetry_when_everything_is_heard(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve("healthy").url, "telemetry")
+    assert "What clients logged in the last day is here" in texts(app)
+    assert "Nothing is open." in texts(app)
+    assert {metric.proto.color for metric in app.metric} == {Metric.MetricColor.GRAY}

@@ -50,6 +50,36 @@ class World:
             ],
         }  # fmt: skip
 
+    def telemetry(self) -> Json:
+        if self.scenario == "empty":
+            return {"now": iso(NOW), "groups": [], "expected": []}
+        bad = self.degraded
+        seen = {"clients": 4, "first_seen": iso(NOW - timedelta(days=9)), "rejected": 0, "durable": 0}
+        return {
+            "now": iso(NOW),
+            "groups": [
+                seen | {"service": "checkout", "site": "berlin", "version": "0.1.0", "state": "ok", "online": 4,
+                        "sent": 4000, "accepted": 3990, "dropped": 0, "missing": 0, "pending": 10, "overdue": 0,
+                        "last_seen": iso(NOW)},
+                seen | {"service": "checkout", "site": "oslo", "version": "0.0.9", "online": 0 if bad else 4,
+                        "state": "partial" if bad else "ok", "sent": 1200, "accepted": 1000 if bad else 1200,
+                        "dropped": 150 if bad else 0, "missing": 12 if bad else 0, "pending": 0,
+                        "overdue": 38 if bad else 0, "last_seen": iso(NOW - timedelta(hours=30 if bad else 0))},
+            ],
+            "expected": [
+                {"service": "checkout", "site": "berlin", "expect_every_seconds": 900, "state": "ok",
+                 "last_seen": iso(NOW), "offline_since": None},
+                {"service": "checkout", "site": "oslo", "expect_every_seconds": 900,
+                 "state": "offline" if bad else "ok", "last_seen": iso(NOW - timedelta(hours=30 if bad else 0)),
+                 "offline_since": iso(NOW - timedelta(hours=30)) if bad else None},
+            ],
+        }  # fmt: skip
+
+    def rejects(self) -> Json:
+        reasons = [{"service": "checkout", "kind": "predictions", "field": "score", "n": 31, "last_at": iso(NOW),
+                    "reason": "expected `float | null`, got `str`"}] if self.degraded else []  # fmt: skip
+        return {"rejects": [], "reasons": reasons}
+
     def declared(self) -> Json:
         if self.scenario == "empty":
             return {"systems": [], "objectives": [], "prices": [], "values": [], "monitors": [], "routes": []}

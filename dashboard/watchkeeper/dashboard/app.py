@@ -1,4 +1,4 @@
-"""The dashboard: four pages, each a file in ``views/``. Run by ``watchkeeper dashboard``."""
+"""The dashboard: five pages, each a file in ``views/``. Run by ``watchkeeper dashboard``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from watchkeeper.dashboard import links
-from watchkeeper.dashboard.views import fleet, incident, model, start
+from watchkeeper.dashboard.views import fleet, incident, model, start, telemetry
 
 ICON = str(Path(__file__).with_name("icon.svg"))
 
@@ -17,7 +17,11 @@ def main() -> None:
     st.set_page_config(page_title="Watchkeeper", page_icon=ICON, layout="wide")
     st.logo(ICON, size="large")
     pages = {
-        "Watch": [links.page(links.FLEET, fleet.page), links.page(links.MODEL, model.page)],
+        "Watch": [
+            links.page(links.FLEET, fleet.page),
+            links.page(links.MODEL, model.page),
+            links.page(links.TELEMETRY, telemetry.page),
+        ],
         "Review": [links.page(links.INCIDENT, incident.page)],
         "Set up": [links.page(links.START, start.page)],
     }

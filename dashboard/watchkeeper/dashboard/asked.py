@@ -43,6 +43,15 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What was sent, what arrived, and what was turned away."""
+
+    status: rows.Status
+    ledger: rows.Telemetry
+    rejects: rows.Rejects
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """All models over seven days: the last day, the seven, the seven before, and the course of each number."""
 
@@ -99,6 +108,13 @@ def head(client: Client) -> Head:
     begin = status.result().now - FLEET
     over = (one for one in client.incidents("resolved") if one.resolved_at is not None and one.resolved_at >= begin)
     return Head(status.result(), declared.result(), (), lately=tuple(over))
+
+
+def telemetry(client: Client) -> Heard:
+    """Ask for the ledger of telemetry."""
+    status, ledger = client.later(client.status), client.later(client.telemetry)
+    rejects = client.rejects()
+    return Heard(status.result(), ledger.result(), rejects)
 
 
 def worst_first(incidents: Iterable[rows.Incident]) -> list[rows.Incident]:

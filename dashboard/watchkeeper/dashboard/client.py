@@ -91,6 +91,14 @@ class Client:
         """What was taken in, up to when it is complete, and the server's clock."""
         return self._get("/v1/status", rows.Status)
 
+    def telemetry(self) -> rows.Telemetry:
+        """What clients logged against what arrived, and who is silent."""
+        return self._get("/v1/telemetry", rows.Telemetry)
+
+    def rejects(self) -> rows.Rejects:
+        """What was turned away, by reason."""
+        return self._get("/v1/rejects", rows.Rejects, {"limit": 1})
+
     def declared(self) -> rows.Declared:
         """Systems, objectives and prices in force."""
         return self._get("/v1/declared", rows.Declared)

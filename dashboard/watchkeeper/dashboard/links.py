@@ -21,6 +21,7 @@ class Place:
 FLEET = Place("Fleet health", "", ":material/monitor_heart:")
 MODEL = Place("Model", "model", ":material/show_chart:")
 INCIDENT = Place("Evidence", "incident", ":material/fact_check:")
+TELEMETRY = Place("Telemetry", "telemetry", ":material/sensors:")
 START = Place("Get started", "get-started", ":material/rocket_launch:")
 
 

@@ -5,7 +5,7 @@ A field that a server does not send is None (or empty); a field that is not list
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
 from msgspec import Meta, Struct
@@ -401,3 +401,62 @@ class Unseen(Row, frozen=True, kw_only=True):
     feature: str
     value: str
     n: Count = None
+
+
+class TelemetryGroup(Row, frozen=True, kw_only=True):
+    """The clients of one service, site and version: what they logged, and what became of it."""
+
+    service: str
+    site: str = ""
+    version: str = ""
+    state: str
+    clients: int = 0
+    online: int = 0
+    sent: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    missing: int = 0
+    pending: int = 0
+    overdue: int = 0
+    last_seen: Time | None = None
+
+
+class ExpectedSite(Row, frozen=True, kw_only=True):
+    """One declared expectation: a site of a service, or (site None) the whole service."""
+
+    service: str
+    site: str | None = None
+    expect_every_seconds: float
+    state: str
+    last_seen: Time | None = None
+    offline_since: Time | None = None
+
+    @property
+    def every(self) -> timedelta:
+        """The longest silence that is expected."""
+        return timedelta(seconds=self.expect_every_seconds)
+
+
+class Telemetry(Row, frozen=True, kw_only=True):
+    """Who sends, and whoever is expected to."""
+
+    now: Time
+    groups: tuple[TelemetryGroup, ...] = ()
+    expected: tuple[ExpectedSite, ...] = ()
+
+
+class RejectReason(Row, frozen=True, kw_only=True):
+    """One reason for which events were turned away, and how many."""
+
+    kind: str
+    reason: str
+    n: int
+    service: str | None = None
+    field: str | None = None
+
+
+class Rejects(Row, frozen=True, kw_only=True):
+    """What was turned away and not sent again since."""
+
+    reasons: tuple[RejectReason, ...] = ()

@@ -185,6 +185,35 @@ def completeness(status: rows.Status) -> str:
     return f"{to} ({much}){read}"
 
 
+def heard(ledger: rows.Telemetry) -> Verdict:
+    """Say whether everything that is sent is heard: who is offline, what is missing, what may still come."""
+    silent = [one for one in ledger.expected if one.state in {"offline", "never"}]
+    if silent:
+        names = ", ".join(
+            fmt.literal(f"{one.service} at {one.site}" if one.site else one.service) for one in silent[:3]
+        )
+        more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+        many = fmt.plural(len(silent), "expected sender")
+        return Verdict("Degrading", f"{many} of {len(ledger.expected)} not heard of: {names}{more}.", _lost(ledger))
+    gone = sum(group.dropped + group.missing for group in ledger.groups)
+    logged = sum(group.sent for group in ledger.groups)
+    if any(group.state == "partial" for group in ledger.groups):
+        many = fmt.plural(gone, "event") if gone else "A part"
+        return Verdict("Degrading", f"{many} of {fmt.count(logged)} logged by clients did not arrive.", _lost(ledger))
+    if not ledger.groups:
+        return Verdict("Quiet", "No client that keeps a book has sent anything, so nobody knows what was sent.")
+    return Verdict("Healthy", "What clients logged in the last day is here, or is waiting to be sent.", _lost(ledger))
+
+
+def _lost(ledger: rows.Telemetry) -> str:
+    """Count by fate what clients logged and what is not here."""
+    fates = {
+        name: sum(getattr(group, name) for group in ledger.groups)
+        for name in ("dropped", "missing", "overdue", "pending")
+    }
+    return " · ".join(f"{fmt.count(many)} {fate}" for fate, many in fates.items() if many)
+
+
 def currency(declared: rows.Declared) -> str:
     """Give the currency of the declared prices."""
     return next((table.currency for table in declared.prices if table.currency), "USD")
