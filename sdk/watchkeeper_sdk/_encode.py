@@ -121,6 +121,11 @@ def _fast_writer() -> Callable[[object], str]:
     # No markers: a loop ends as a RecursionError, which is rare and caught.
     chunks = make(None, _only_plain, _encoder.encode_basestring, None, ":", ",", False, False, False)
     join = "".join
+    try:  # it is no public part of the library: what it gives is looked at once
+        if join(chunks({"a": [1.5, "ä", None]}, 0)) != '{"a":[1.5,"ä",null]}':
+            return strict.encode
+    except Exception:  # noqa: BLE001
+        return strict.encode
     return lambda value: join(chunks(value, 0))
 
 

@@ -84,13 +84,15 @@ class Pipe:
 
     def new_id(self) -> str:
         """Make an event id: this process's random name and a number (cheaper than a random id each)."""
+        if os.getpid() != self._pid:  # a fork that told nobody
+            self.renew()
         return f"{self._id_prefix}{next(self._ids):x}"
 
     def put(self, kind: str, fields: dict[str, object]) -> None:
         """Write one event down, if on; what cannot be is counted and lost."""
         if not self.on:
             return
-        if os.getpid() != self._pid:  # a fork that told nobody
+        if os.getpid() != self._pid:
             self.renew()
         try:
             text = self._encode(kind, fields)

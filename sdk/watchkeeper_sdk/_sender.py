@@ -130,7 +130,7 @@ class Sender:
 
     def _send_own(self) -> None:
         """Send all that was logged by now; what comes meanwhile waits for its own batch."""
-        mark = self._ledger.logged
+        mark = self._spool.written()
         self._since = None
         for disk in (self._spool.disk, None):
             while not self._abandoned:
@@ -205,9 +205,11 @@ class Sender:
         """Every few seconds: end old segments, take over what the dead left, and keep the spool within its bounds."""
         now = time.monotonic()
         home, settings = self._spool.home, self._settings
-        if now < self._look_at or home is None:
+        if now < self._look_at:
             return
         self._look_at = now + _LOOK_EVERY
+        if home is None:
+            return
         self._spool.seal_old()
         own = self._spool.disk
         held: list[Backlog] = [*([own] if own else []), *self._left]
@@ -235,11 +237,10 @@ class Sender:
 
     def _end(self) -> None:
         """Let everything go; what is in memory is lost with it."""
+        self._spool.close()  # first: whatever a call still wrote is counted then
         parcel, self._from_memory = self._from_memory, None
-        lost = len(self._spool.memory) + (parcel.waiting if parcel else 0)
-        self._ledger.drop("shutdown", lost)
+        self._ledger.drop("shutdown", len(self._spool.memory) + (parcel.waiting if parcel else 0))
         for backlog in self._left:
             backlog.close()
-        self._spool.close()
         self._post.close()
         self._ledger.finish(0)

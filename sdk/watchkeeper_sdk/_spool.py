@@ -77,6 +77,11 @@ class Spool:
         settings = self._settings
         return Author(self._client_id, settings.service, settings.site, spool=self.kind)
 
+    def written(self) -> int:
+        """Up to which number is each event in its place? The newest may have its number and be on the way still."""
+        with self.lock:
+            return self._ledger.logged
+
     def all_passed(self) -> int:
         """Up to which number is each event dealt with, as far as its place says?"""
         with self.lock:

@@ -154,6 +154,30 @@ for thread in threads: thread.join()
 
 
 @posix
+def test_a_fork_that_tells_python_nothing_is_noticed_by_the_next_call(sink, python):
+    out = python(
+        """
+import ctypes, os
+import watchkeeper_sdk as wk
+wk.init(flush_interval=60)
+parent = wk.log_prediction()
+pid = ctypes.PyDLL(None).fork()  # past os.fork and its hooks
+if pid == 0:
+    child = wk.log_prediction()
+    assert child.partition(".")[0] != parent.partition(".")[0]
+    assert wk.stats().logged == 1
+    assert wk.flush(10)
+    os.write(1, child.encode() + b" ")
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print(parent)
+"""
+    )
+    assert sink.ids() == dict.fromkeys(out.split(), 1)
+    assert len(_by_client(sink)) == 2
+
+
+@posix
 def test_a_signal_handler_may_log_at_any_moment(sink, python):
     python(
         """

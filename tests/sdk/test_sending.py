@@ -216,3 +216,21 @@ def _until(condition) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("it did not happen within 10 s")
+
+
+def test_an_event_on_its_way_to_the_disk_is_not_passed_over(sink, connect):
+    """Its number is known before its line is there: the sender may look in between."""
+    client = connect(max_batch=1, flush_interval=3600)
+    spool = client._pipe._spool
+    client.log_prediction(id="first")
+    assert client.flush(5)
+    real = spool._writer.append
+
+    def slow(number: int, line: bytes) -> bool:
+        client._pipe._sender.hurry(number)
+        time.sleep(0.1)
+        return real(number, line)
+
+    spool._writer.append = slow
+    client.log_prediction(id="slow")
+    _until(lambda: list(sink.ids()) == ["first", "slow"])

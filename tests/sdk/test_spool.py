@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from watchkeeper_sdk import Client, _adopt, _backlog, _folder, _sender
+from watchkeeper_sdk import Client, _adopt, _backlog, _folder, _sender, _writer
 from watchkeeper_sdk._parcel import packed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs flock")
@@ -167,6 +167,8 @@ def test_an_exit_without_flush_while_the_server_is_away(sink, script, connect, s
     # It was meant for another address: only a forwarder may bring it elsewhere.
     client = connect()
     client.log_prediction(id="mine")
+    assert client.flush(5)
+    time.sleep(0.3)
     assert client.shutdown(5)
     assert list(sink.ids()) == ["mine"]
     assert [path.suffix for path in files(spool)] == [".log", "", ""]
@@ -200,8 +202,8 @@ def test_a_crash_between_the_answer_and_the_note_of_it_sends_the_same_again(sink
     assert process.wait(30) == 7
     client = connect(max_batch=500)
     client.log_prediction(id="next")
-    until(lambda: len(sink.accepted()) == 3)
-    again = [taken for taken in sink.accepted() if taken.rows[0]["id"] != "next"]
+    until(lambda: len(sink.rows()) == 11)
+    again = [taken for taken in sink.accepted() if taken.rows[0]["id"] == "0"]
     assert len(again) == 2
     assert again[0].headers["Idempotency-Key"] == again[1].headers["Idempotency-Key"]
     assert again[0].body == again[1].body
@@ -466,3 +468,51 @@ def test_drops_that_stand_in_no_file_are_told_by_who_comes_next(tmp_path):
     second = _backlog.left(folder)
     assert second.told() == (30, 20, 2)
     second.close()
+
+
+@pytest.mark.parametrize("spool_dir", ["", None], ids=["memory", "disk"])
+def test_the_thread_sleeps_while_there_is_nothing_to_do(sink, connect, monkeypatch, spool_dir):
+    looked = []
+    real = _sender.Sender._look_around
+    monkeypatch.setattr(_sender.Sender, "_look_around", lambda self: looked.append(1) or real(self))
+    client = connect(spool_dir=spool_dir)
+    client.log_prediction()
+    assert client.flush(5)
+    time.sleep(0.2)
+    looked.clear()
+    time.sleep(0.5)
+    assert len(looked) < 5
+
+
+def test_a_child_that_outlives_its_killed_parent_sends_what_the_parent_left(sink, script):
+    process = script("""
+        import os, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from watchkeeper_sdk import _sender
+        _sender._LOOK_EVERY = 0.05
+        wk.init(flush_interval=3600)
+        ids = [wk.log_prediction() for _ in range(5)]
+        if os.fork() == 0:
+            ids.append(wk.log_prediction())
+            print(*ids, flush=True)
+            wk.flush(30)
+            time.sleep(20)
+            os._exit(0)
+        time.sleep(60)
+    """)
+    ids = kill(process)
+    until(lambda: len(sink.rows()) == 6)
+    assert sink.ids() == Counter(ids)
+    assert list(missing(sink).values()) == [0, 0]
+
+
+def test_a_segment_is_known_to_grow_before_it_is_there(tmp_path, monkeypatch):
+    seen = []
+    writer = _writer.Writer(tmp_path, -1, 10, lambda: None)
+    real = os.open
+    monkeypatch.setattr(_writer.os, "open", lambda *args: seen.append(writer.growing) or real(*args))
+    assert all(writer.append(number, b"p%d {}\n" % number) for number in range(1, 5))
+    writer.close()
+    assert seen == [1, 3]
+    assert writer.growing == 0
+    assert _folder.segments(tmp_path) == [1, 3]
