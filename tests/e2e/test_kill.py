@@ -23,12 +23,12 @@ BATCH = 20
 class Sender:
     """One client: sends batch after batch, and the same batch again until it is answered."""
 
-    def __init__(self, number: int, url: str) -> None:
+    def __init__(self, number: int, url: str, first_ts: float | None = None) -> None:
         self._name = f"sender-{number}"
         self._keyed = number % 2 == 0
         self._url = url
         self._next = 0
-        self._first_ts = time.time() - 3600
+        self.first_ts = first_ts or time.time() - 3600
         self.acked: list[str] = []
         self.again = 0
         self._thread: threading.Thread | None = None
@@ -48,12 +48,17 @@ class Sender:
             while self._send(client) and not self._stopping.is_set():
                 pass
 
+    def send_once(self) -> bool:
+        """Send the batch that is due, in the caller's thread."""
+        with httpx.Client(base_url=self._url, timeout=10, trust_env=False) as client:
+            return self._send(client)
+
     def _send(self, client: httpx.Client) -> bool:
         """Send the batch that is due; without an answer it stays due."""
         first = self._next * BATCH
         ids = [f"{self._name}-{number}" for number in range(first, first + BATCH)]
         events = [
-            {"id": one, "service": self._name, "ts": self._first_ts + first + place, "features": {"x": place, "c": "a"}}
+            {"id": one, "service": self._name, "ts": self.first_ts + first + place, "features": {"x": place, "c": "a"}}
             for place, one in enumerate(ids)
         ]
         headers = {"Content-Type": "application/x-ndjson"}

@@ -78,6 +78,9 @@ def _server(settings: Settings, url: str) -> Iterator[Check]:
         return
     yield Check("server", "ok", f"{url} answers, version {status['version']}")
     yield _clock(datetime.fromisoformat(status["now"]), settings.server.clock)
+    if status["facts_file"]["compact"]:
+        free, total = (status["facts_file"][name] / 2**30 for name in ("free_bytes", "bytes"))
+        yield Check("facts file", "warn", f"{free:.1f} of {total:.1f} GiB hold nothing", "stop it: watchkeeper compact")
     yield _events(status["loaded"], status["rejected"], status["lag_seconds"])
 
 

@@ -59,6 +59,10 @@ class ServerCollector:
         yield GaugeMetricFamily(
             "watchkeeper_outcomes_pending", "Outcomes without a prediction", value=status.pending_outcomes
         )
+        file = GaugeMetricFamily("watchkeeper_facts_file_bytes", "Size of facts.duckdb, by use", labels=["use"])
+        file.add_metric(["data"], status.facts_file.bytes - status.facts_file.free_bytes)
+        file.add_metric(["free"], status.facts_file.free_bytes)
+        yield file
         if status.evaluated_to is not None:
             yield GaugeMetricFamily(
                 "watchkeeper_evaluation_last_success_timestamp_seconds",

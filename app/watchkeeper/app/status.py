@@ -21,6 +21,14 @@ class Note(msgspec.Struct, frozen=True):
     lines: list[str]
 
 
+class FactsFile(msgspec.Struct, frozen=True):
+    """The size of facts.duckdb: all of it, what of it holds nothing, and whether `watchkeeper compact` is worth it."""
+
+    bytes: int
+    free_bytes: int
+    compact: bool
+
+
 class ServiceStatus(msgspec.Struct, frozen=True):
     """What came of the events of one service."""
 
@@ -61,6 +69,7 @@ class Status(msgspec.Struct, frozen=True):
     waiting_at_clients: int
     overdue: int
     missing: int
+    facts_file: FactsFile
     services: dict[str, ServiceStatus]
     notes: list[Note]
 
@@ -78,7 +87,7 @@ class StatusReader:
 
     def read(self) -> Status:
         """Give the status now."""
-        inbox = self.inbox.status()
+        inbox, size = self.inbox.status(), self.facts.size()
         services = self._services()
         pending = int(self.facts.read("SELECT count(*) AS n FROM pending_outcomes")["n"].item())
         newest = max((s.last_ts for s in services.values() if s.last_ts), default=None)
@@ -111,6 +120,7 @@ class StatusReader:
             waiting_at_clients=sum(one.pending for one in groups),
             overdue=overdue,
             missing=missing,
+            facts_file=FactsFile(size.total, size.free, size.worth_compacting),
             services={name: service for name, service in services.items() if name},
             notes=self._notes(),
         )

@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from watchkeeper.app import __version__
 from watchkeeper.schemas.declared import Declarations, Retention
 from watchkeeper.schemas.errors import SettingsError, Unavailable
 from watchkeeper.schemas.findings import Json
 from watchkeeper.schemas.settings import Settings
+from watchkeeper.store import backup
 from watchkeeper.store.clock import Clock, stored, wall
 from watchkeeper.store.control import audit, watermarks
 from watchkeeper.store.control.connection import Control, Transaction
@@ -94,6 +97,19 @@ class Upkeep:
             if any(report.values()):
                 log.info("retention: %s", report)
                 self.audited(tx, by, "retention", str(self.settings.data_dir), report)
+        return report
+
+    def backup(self, by: By, to: Path) -> dict[str, Any]:
+        """Copy everything into a new folder (an absolute path); events are taken in meanwhile."""
+        folder, began = self.settings.data_dir.absolute(), wall()
+        if to == folder or folder in to.parents:
+            raise SettingsError(f"{to} is in the data folder: a backup belongs elsewhere, best on another disk")
+        with self.alone():
+            sources = backup.Sources(self._facts, folder / backup.INBOX, self._control.file, self.sealed)
+            made = backup.take(sources, to, __version__, began)
+        report: dict[str, Any] = {"files": len(made.files), "bytes": made.bytes, "control": made.control}
+        with self._control.transaction() as tx:
+            self.audited(tx, by, "backup", str(to), report | {"seconds": round((wall() - began).total_seconds(), 1)})
         return report
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,12 +11,19 @@ from pydantic import BaseModel
 
 from watchkeeper.app.upkeep import By, Upkeep
 from watchkeeper.schemas.access import caller_of
+from watchkeeper.schemas.errors import InputError, SettingsError
 
 
 class RetentionAsked(BaseModel):
     """Whether to let go, or only to say what would go."""
 
     dry_run: bool = False
+
+
+class BackupAsked(BaseModel):
+    """Where the backup goes: a new folder on the server's machine, as an absolute path."""
+
+    dest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,17 @@ class UpkeepRoutes:
         router.add_api_route(
             "/v1/admin/retention", self.retention, methods=["POST"], summary="Let go of what is older than it is kept"
         )
+        router.add_api_route(
+            "/v1/admin/backup", self.backup, methods=["POST"], summary="Copy the whole data folder, while it is in use"
+        )
         return router
+
+    def backup(self, request: Request, asked: BackupAsked) -> dict[str, Any]:
+        """Take a backup now."""
+        try:
+            return self.upkeep.backup(by(request), Path(asked.dest))
+        except SettingsError as error:
+            raise InputError(str(error)) from None
 
     def retention(self, request: Request, asked: RetentionAsked) -> dict[str, Any]:
         """Run retention now."""

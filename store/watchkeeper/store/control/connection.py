@@ -6,6 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 import msgspec
@@ -78,6 +79,12 @@ class Control:
         """Read one consistent state; it never waits for a writer."""
         with _told_plainly(self._engine), self._engine.connect() as plain:
             yield Transaction(plain.execution_options(**_READING[plain.dialect.name]))
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the database; None where it is on a server."""
+        url = self._engine.url
+        return Path(url.database) if url.drivername == "sqlite" and url.database else None
 
     def close(self) -> None:
         """Close every connection."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +18,32 @@ import polars as pl
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.arrow_stream import ArrowStream
 from watchkeeper.store.facts import tables
+from watchkeeper.store.sql import literal
 
 MEMORY = ":memory:"
+
+
+_COPY = """
+import os, shutil, sys
+for end in ("", ".wal"):
+    if os.path.exists(sys.argv[1] + end):
+        shutil.copyfile(sys.argv[1] + end, sys.argv[2] + end)
+        with open(sys.argv[2] + end, "rb") as copied:
+            os.fsync(copied.fileno())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSize:
+    """Bytes of the facts' file, and how many of them hold nothing: they are used again before the file grows."""
+
+    total: int
+    free: int
+
+    @property
+    def worth_compacting(self) -> bool:
+        """Whether compacting would give back at least a GiB and half of the file."""
+        return self.free >= 2**30 and self.free * 2 >= self.total
 
 
 class FactStore:
@@ -38,6 +65,7 @@ class FactStore:
             raise StoreUnavailable(
                 f"cannot open {path}: {error}. Is another watchkeeper server running on this data directory?"
             ) from None
+        self._path = path
         self._write = threading.RLock()
         self.generation = 0
         """Counts aborted transactions: what was cached inside one may not be true any more."""
@@ -66,9 +94,34 @@ class FactStore:
 
     def copy(self, sql: str, parameters: object, path: Path) -> None:
         """Write the rows of a query to a Parquet file, in the order of the query, on a cursor of its own."""
-        target = str(path).replace("'", "''")
         with self._connection.cursor() as cursor:
-            cursor.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", parameters).fetchall()
+            cursor.execute(
+                f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)", parameters
+            ).fetchall()
+
+    def copy_file(self, to: Path) -> None:
+        """Copy the file and its log as they are now; writers wait, readers do not.
+
+        Another process copies: closing a file gives up every lock that a process holds on it, and a second server
+        could open the facts.
+        """
+        with self._write:
+            done = subprocess.run(  # noqa: S603
+                [sys.executable, "-I", "-c", _COPY, str(self._path), str(to)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if done.returncode:
+            raise StoreUnavailable(f"{self._path} cannot be copied: {done.stderr.strip().splitlines()[-1]}")
+
+    def size(self) -> FileSize:
+        """Say how big the file is, and how much of it holds nothing."""
+        row = first(
+            self._connection.cursor(), "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()"
+        )
+        block, total, free = (int(str(number)) for number in row)
+        return FileSize(block * total, block * free)
 
     def checkpoint(self) -> None:
         """Fold the log into the file: for idle moments, it takes up to a second."""

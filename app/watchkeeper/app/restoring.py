@@ -1,0 +1,45 @@
+"""What is done to a data folder that no server uses: restore a backup into it, compact it. Both are audited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from watchkeeper.app.options import operator
+from watchkeeper.schemas.errors import SettingsError
+from watchkeeper.schemas.findings import Json
+from watchkeeper.schemas.settings import Settings
+from watchkeeper.store import backup
+from watchkeeper.store.clock import wall
+from watchkeeper.store.control import audit
+from watchkeeper.store.control.connection import open_control
+from watchkeeper.store.control.records import AuditEntry
+from watchkeeper.store.facts import compaction
+
+
+def restore(settings: Settings, source: Path, to: Path) -> dict[str, int]:
+    """Restore a backup into a new folder; the control data say so."""
+    made = backup.restore(source, to)
+    url = f"sqlite:///{to / backup.CONTROL}" if made.control else settings.control_url
+    detail: dict[str, Json] = {"from": str(source), "began": made.began.isoformat(), "watermark": made.watermark}
+    _audited(url, "restore", str(to), detail)
+    return {"files": len(made.files), "bytes": made.bytes, "watermark": made.watermark}
+
+
+def compact(settings: Settings) -> dict[str, int]:
+    """Compact the facts of a stopped server."""
+    facts = settings.data_dir / backup.FACTS
+    if not facts.is_file():
+        raise SettingsError(f"{settings.data_dir} holds no facts: set --data-dir")
+    before, after = compaction.compact(facts)
+    report = {"before": before, "after": after}
+    _audited(settings.control_url, "compact", str(settings.data_dir), dict(report))
+    return report
+
+
+def _audited(url: str, action: str, subject: str, detail: dict[str, Json]) -> None:
+    control = open_control(url)
+    try:
+        with control.transaction() as tx:
+            audit.add(tx, AuditEntry(wall(), operator(), action, subject, detail))
+    finally:
+        control.close()
