@@ -313,3 +313,27 @@ def test_what_went_is_too_late_for_ever(made: Made, sealed: SealedDays) -> None:
     again = event(id="shop-3", ts=START + 3 * HOUR, service="shop", model="Ranker/ä")
     assert made.load(again).rejected == 1
     assert made.value("SELECT sum(requests) FROM traffic_hour WHERE dim = ''") == 480, "it was counted already"
+
+
+def test_each_schema_version_has_a_file_of_its_own(made: Made, sealed: SealedDays) -> None:
+    """Half of a day's rows are of a second version, where a feature is text; two rows have no features at all."""
+    table = made.value("SELECT table_name FROM feature_tables WHERE service = 'shop'")
+    with made.facts.transaction() as connection:
+        connection.execute("CREATE TABLE features_9 (id VARCHAR, ts TIMESTAMP, f_x VARCHAR)")
+        connection.execute(f"INSERT INTO features_9 SELECT id, ts, 'v' || f_x FROM {table} WHERE f_x >= 12")
+        connection.execute(f"DELETE FROM {table} WHERE f_x >= 12 OR f_x < 2")
+        connection.execute(
+            """INSERT INTO feature_tables BY NAME
+               SELECT * REPLACE ('features_9' AS table_name, 2 AS schema_version) FROM feature_tables
+               WHERE service = 'shop'"""
+        )
+        connection.execute("INSERT INTO feature_columns VALUES ('features_9', 'x', 'feature', 'category', 'f_x')")
+    made.facts.generation += 1
+    report = retention.run(made.facts, sealed, FIVE, NOW)
+    assert report.deleted["features_9"] == 120 - 12
+    files = [f for f in sealed.manifest("2026-01-05").files if (f.service, f.table) == ("shop", "predictions")]
+    assert [(f.schema_version, f.rows) for f in files] == [(1, 10), (2, 12), (None, 2)]
+    frames = [pl.read_parquet(sealed.path("2026-01-05", file)) for file in files]
+    assert [frame.schema.get("f_x") for frame in frames] == [pl.Float64, pl.String, None]
+    assert frames[1]["f_x"][0] == "v12.0"
+    assert sum(len(frame) for frame in frames) == 24
