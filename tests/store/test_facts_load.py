@@ -83,13 +83,14 @@ def test_an_id_used_again_at_another_time_is_another_event() -> None:
     assert made.value("SELECT count(*) FROM matched WHERE prediction_id = 'a'") == 2
 
 
-def test_an_id_inside_the_range_is_one_event_whoever_sends_it() -> None:
-    """Ids are one name space: a second service with the id of another is told apart by nothing."""
+def test_an_id_inside_the_range_is_one_event_of_each_service() -> None:
     made = Made()
     made.load(event(id="a", ts=START), event(id="z", ts=START + HOUR))
     report = made.load(event(id="a", ts=START + HOUR, service="other"), event(id="y", ts=START))
+    assert (report.loaded, report.duplicates) == (2, 0)
+    report = made.load(event(id="a", ts=START + HOUR, service="other"), event(id="x", ts=START))
     assert (report.loaded, report.duplicates) == (1, 1)
-    assert ledger(made, "predictions") == {"shop": (3, 0, 0, 0), "other": (0, 1, 0, 0)}
+    assert ledger(made, "predictions") == {"shop": (4, 0, 0, 0), "other": (1, 1, 0, 0)}
 
 
 @pytest.mark.parametrize("broken", ["traffic_hour", "histogram_hour", "inbox_watermark", "outcomes"])

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from store.facts_made import DAY, HOUR, PROPERTY, START, Made, event, outcome, window
 
+from watchkeeper.store.facts.story import story
+
 SOON = START + HOUR
 
 
@@ -246,3 +248,21 @@ def test_it_belongs_to_the_model_that_predicted_whoever_sends_it() -> None:
     made.load(event(id="p", service="shop", model="a", model_version="7", prediction=True))
     made.outcomes(outcome("p", True, SOON, service="warehouse"))
     assert made.rows("SELECT service, model, model_version FROM matched") == [("shop", "a", "7")]
+
+
+def test_two_services_may_number_their_events_alike() -> None:
+    made = Made()
+    made.load(event(id="1", prediction=True), event(id="1", service="other", prediction=True))
+    made.load(event(id="1", service="third", prediction=True), event(id="1", prediction=True))
+    assert made.value("SELECT count(*) FROM predictions") == 3
+    made.outcomes(outcome("1", False, START + DAY), outcome("1", True, START + DAY, service="other"))
+    assert made.rows("SELECT service, correct FROM matched ORDER BY ALL") == [("other", True), ("shop", False)]
+    assert [story(made.facts, "1", name)["prediction"]["service"] for name in ("other", "third")] == ["other", "third"]
+
+
+def test_who_sends_an_outcome_need_not_be_who_predicted() -> None:
+    made = Made()
+    made.outcomes(outcome("late", True, START + DAY, service="billing"))
+    made.load(event(id="a", prediction=True), event(id="late", prediction=True))
+    made.outcomes(outcome("a", True, START + DAY, service="billing"))
+    assert made.rows("SELECT service, prediction_id FROM matched ORDER BY ALL") == [("shop", "a"), ("shop", "late")]

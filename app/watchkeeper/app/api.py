@@ -89,9 +89,9 @@ class ReadRoutes:
         """Give what is declared."""
         return _json(self.declarations())
 
-    def prediction(self, request: Request, prediction_id: str) -> Response:
+    def prediction(self, request: Request, prediction_id: str, service: str | None = None) -> Response:
         """Tell one decision."""
-        told = story(self.reader.facts, prediction_id)
+        told = story(self.reader.facts, prediction_id, service)
         caller_of(request.scope).reads(cast("dict[str, str]", told["prediction"])["service"])
         return _json(_aware(told))
 

@@ -1,7 +1,7 @@
 """One load, one transaction: new facts, their rollups, rejects, and the inbox position that they reach.
 
-An event is known by its id: what is already stored with a time inside the chunk's range is a duplicate and changes
-nothing. So a chunk that is loaded again after a crash adds nothing.
+An event is known by its service and id: what is already stored with a time inside the chunk's range is a duplicate
+and changes nothing. So a chunk that is loaded again after a crash adds nothing.
 """
 
 from __future__ import annotations
@@ -229,18 +229,22 @@ def _count(
 
 
 def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> NDArray[np.int64]:
-    """Give the positions of the rows whose id is neither stored in the chunk's time range nor earlier in the chunk."""
-    ids = frame.select("id").with_row_index("position")
-    candidates = ids if ids["id"].n_unique() == ids.height else ids.unique("id", keep="first", maintain_order=True)
-    with registered(connection, "candidate", candidates):
+    """Give the positions of the rows that are neither stored in the chunk's time range nor earlier in the chunk.
+
+    A row is known by its service and id: two services may number their events alike.
+    """
+    ids = frame.select("id", "service").with_row_index("position")
+    if ids["id"].n_unique() < ids.height:
+        ids = ids.unique(["id", "service"], keep="first", maintain_order=True)
+    with registered(connection, "candidate", ids):
         known = frame_of(
             connection.sql(
                 """SELECT DISTINCT c.position FROM candidate c
-                   SEMI JOIN predictions p ON p.id = c.id AND p.ts BETWEEN $low AND $high""",
+                   SEMI JOIN predictions p ON p.id = c.id AND p.service = c.service AND p.ts BETWEEN $low AND $high""",
                 params={"low": frame["ts"].min(), "high": frame["ts"].max()},
             )
         )["position"]
-    positions = candidates["position"]
+    positions = ids["position"]
     if known.len():
         positions = positions.filter(~positions.is_in(known.implode()))
     return positions.cast(pl.Int64).to_numpy()

@@ -31,21 +31,28 @@ _MATCHED = f"""
 """
 
 
+_OWN = """
+    QUALIFY max(o.service = p.service) OVER (PARTITION BY o.prediction_id) IS NOT TRUE OR o.service = p.service
+"""
+"""Who sends an outcome need not be who predicted; but of two services with the same id it means its own."""
+
+
 def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[pl.Series, int]:
     """Store new outcomes and match them; give the service of each new one, and how many were matched.
 
     The frame has OUTCOME_COLUMNS. A ``prediction_ts`` bounds the search to an hour around it; without one all
     predictions are searched.
     """
-    frame = outcomes.unique(["prediction_id", "value", "known_at"], keep="first", maintain_order=True)
+    frame = outcomes.unique(["prediction_id", "value", "known_at", "service"], keep="first", maintain_order=True)
     with registered(connection, "new_outcomes", frame):
         connection.execute(
             """CREATE OR REPLACE TEMP TABLE fresh_outcomes AS
                SELECT n.* FROM new_outcomes n ANTI JOIN (
-                 SELECT prediction_id, value, known_at FROM outcomes
+                 SELECT prediction_id, value, known_at, service FROM outcomes
                  WHERE known_at BETWEEN (SELECT min(known_at) FROM new_outcomes)
                                     AND (SELECT max(known_at) FROM new_outcomes)
-               ) o ON n.prediction_id = o.prediction_id AND n.value = o.value AND n.known_at = o.known_at"""
+               ) o ON n.prediction_id = o.prediction_id AND n.value = o.value AND n.known_at = o.known_at
+                   AND n.service IS NOT DISTINCT FROM o.service"""
         )
     connection.execute("INSERT INTO outcomes BY NAME SELECT * FROM fresh_outcomes")
     total, dated, oldest, newest = first(
@@ -56,7 +63,7 @@ def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[
     near = "AND p.ts BETWEEN $oldest - INTERVAL 1 HOUR AND $newest + INTERVAL 1 HOUR" if total == dated else ""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
-            FROM fresh_outcomes o JOIN predictions p ON p.id = o.prediction_id {near}""",
+            FROM fresh_outcomes o JOIN predictions p ON p.id = o.prediction_id {near} {_OWN}""",
         {"oldest": oldest, "newest": newest} if near else None,
     )
     _place(connection)
@@ -76,7 +83,7 @@ def retry_pending(connection: duckdb.DuckDBPyConnection, predictions: pl.DataFra
             f"""CREATE OR REPLACE TEMP TABLE found AS {_MATCHED}
                 FROM pending_outcomes o SEMI JOIN arrived a ON a.id = o.prediction_id
                 JOIN predictions p ON p.id = o.prediction_id
-                WHERE p.ts BETWEEN $oldest AND $newest""",
+                WHERE p.ts BETWEEN $oldest AND $newest {_OWN}""",
             {"oldest": predictions["ts"].min(), "newest": predictions["ts"].max()},
         )
     _place(connection)
@@ -91,15 +98,15 @@ def _place(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE placed AS
            SELECT * EXCLUDE (superseded_at), lead(known_at) OVER (
-                    PARTITION BY prediction_ts, prediction_id ORDER BY known_at, received_at) AS superseded_at
-           FROM (SELECT m.* FROM matched m SEMI JOIN found f USING (prediction_ts, prediction_id)
+                    PARTITION BY service, prediction_ts, prediction_id ORDER BY known_at, received_at) AS superseded_at
+           FROM (SELECT m.* FROM matched m SEMI JOIN found f USING (service, prediction_ts, prediction_id)
                  WHERE m.prediction_ts BETWEEN (SELECT min(prediction_ts) FROM found)
                                            AND (SELECT max(prediction_ts) FROM found)
                  UNION ALL BY NAME SELECT *, NULL::TIMESTAMP AS superseded_at FROM found)"""
     )
     connection.execute(
         """DELETE FROM matched m USING found f
-           WHERE m.prediction_ts = f.prediction_ts AND m.prediction_id = f.prediction_id"""
+           WHERE m.prediction_ts = f.prediction_ts AND m.prediction_id = f.prediction_id AND m.service = f.service"""
     )
     connection.execute("INSERT INTO matched BY NAME SELECT * FROM placed")
 

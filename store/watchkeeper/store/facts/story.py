@@ -15,12 +15,16 @@ from watchkeeper.store.sql import quoted
 CHANGES_BEFORE = timedelta(days=14)
 
 
-def story(facts: FactStore, prediction_id: str) -> dict[str, object]:
-    """Tell everything that is known of one prediction; raises NotFound for an id that never came."""
+def story(facts: FactStore, prediction_id: str, service: str | None = None) -> dict[str, object]:
+    """Tell everything that is known of one prediction; raises NotFound for an id that never came.
+
+    Where several services have that id, ``service`` says whose is meant; without it the newest is told.
+    """
     rows = _rows(
         facts.read(
-            "SELECT * EXCLUDE (extra), extra::JSON::VARCHAR AS extra FROM predictions WHERE id = $id LIMIT 1",
-            {"id": prediction_id},
+            """SELECT * EXCLUDE (extra), extra::JSON::VARCHAR AS extra FROM predictions
+               WHERE id = $id AND ($service IS NULL OR service = $service) ORDER BY ts DESC LIMIT 1""",
+            {"id": prediction_id, "service": service},
         )
     )
     if not rows:
