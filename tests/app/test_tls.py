@@ -120,13 +120,14 @@ client.flush(10)
 """
 
 
-def test_the_sdk_checks_the_server(server, pair):
+def test_the_sdk_checks_the_server(server, pair, tmp_path):
     """It sends where the CA is known; where it is not, nothing arrives."""
     key = (server.log.parent / "key").read_text().strip()
     said = {"WATCHKEEPER_URL": server.url, "WATCHKEEPER_API_KEY": key}
 
     def send(service: str, **more: str) -> None:
-        given = environment(said | {"WATCHKEEPER_SERVICE": service} | more)
+        spool = {"WATCHKEEPER_SPOOL_DIR": str(tmp_path / service)}
+        given = environment(said | spool | {"WATCHKEEPER_SERVICE": service} | more)
         subprocess.run([sys.executable, "-c", SEND], env=given, check=True, timeout=90)
 
     send("known", SSL_CERT_FILE=str(pair.ca))

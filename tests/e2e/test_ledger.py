@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -21,9 +22,26 @@ client.flush(20)
 """
 
 
+KILLED = """
+import os, signal, sys
+import watchkeeper_sdk as wk
+client = wk.Client(site=sys.argv[1])
+for number in range(int(sys.argv[2])):
+    client.log_prediction(prediction=True, features={"number": number})
+    if number == 50:
+        client.flush(20)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def settings_of(server: Server, spool: Path) -> dict[str, str]:
+    given = {"WATCHKEEPER_URL": server.url, "WATCHKEEPER_SERVICE": "shop", "WATCHKEEPER_SPOOL_DIR": str(spool)}
+    return environment(given)
+
+
 def send(server: Server, spool: Path, site: str, count: int) -> None:
-    given = environment({"WATCHKEEPER_URL": server.url, "WATCHKEEPER_SERVICE": "shop", "WATCHKEEPER_SPOOL": str(spool)})
-    subprocess.run([sys.executable, "-c", SEND, site, str(count)], env=given, check=True, timeout=120)
+    argv = [sys.executable, "-c", SEND, site, str(count)]
+    subprocess.run(argv, env=settings_of(server, spool), check=True, timeout=120)
 
 
 def group(server: Server, site: str) -> dict[str, Any]:
@@ -63,3 +81,15 @@ def test_a_site_that_falls_silent_is_offline_and_one_that_never_spoke_is_never(t
         assert told["ams"]["offline_since"] == told["ams"]["last_seen"] is not None
         assert told["ams"]["expect_every_seconds"] == timedelta(seconds=2).total_seconds()
         assert time.time() - began >= 2
+
+
+def test_what_a_killed_process_left_is_pending_until_another_sends_it(tmp_path):
+    with Server(tmp_path) as server:
+        argv = [sys.executable, "-c", KILLED, "ams", "300"]
+        killed = subprocess.run(argv, env=settings_of(server, tmp_path / "spool"), check=False, timeout=120)
+        assert killed.returncode == -signal.SIGKILL
+        assert group(server, "ams")["sent"] >= 51
+        assert group(server, "ams")["missing"] == 0
+        send(server, tmp_path / "spool", "bru", 1)
+        told = until(lambda: group(server, "ams"), lambda one: one["accepted"] == 300)
+        assert (told["sent"], told["missing"], told["dropped"], told["pending"]) == (300, 0, 0, 0)
