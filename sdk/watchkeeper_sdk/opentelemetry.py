@@ -32,6 +32,7 @@ _WRITE = (
     "gen_ai.usage.cache_creation_input_tokens",
 )
 _REASONING = ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens")
+_OF_A_MODEL = frozenset({None, "chat", "text_completion", "generate_content", "embeddings"})
 _TEXTS = {
     "model": ("gen_ai.request.model", "gen_ai.response.model"),
     "provider": ("gen_ai.provider.name", "gen_ai.system"),
@@ -114,6 +115,8 @@ def prediction_of(span: ReadableSpan) -> CallFields | None:
         if span.end_time is not None:
             found["latency_ms"] = (span.end_time - span.start_time) / 1e6
     found.update(_texts(attributes))
+    if "model" not in found and found.get("operation") not in _OF_A_MODEL:
+        found["model"] = found.get("operation")  # a tool, an agent or another step around a model's requests
     served = attributes.get("gen_ai.response.model")
     if served and served != found.get("model"):
         found["model_version"] = served

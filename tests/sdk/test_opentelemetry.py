@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import msgspec
 import pytest
+from opentelemetry.exporter.otlp.proto.common import trace_encoder
+from opentelemetry.sdk.trace import TracerProvider
 
+from watchkeeper.collector.otlp.signals import TRACES
+from watchkeeper.collector.registry import discover
+from watchkeeper.schemas.events import Prediction
+from watchkeeper.schemas.settings import Ingest
 from watchkeeper_sdk.opentelemetry import SpanProcessor, prediction_of
 
 CONTEXT = SimpleNamespace(trace_id=0x5B8EFFF798038103D269B633813FC60C, span_id=0xEEE19B7EC3C1B174)
@@ -96,8 +103,7 @@ def test_other_spans_and_broken_ones_are_passed_over(sink, client):
 
 
 def test_the_real_sdk_feeds_it(sink, client):
-    trace = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
-    provider = trace.TracerProvider()
+    provider = TracerProvider()
     provider.add_span_processor(SpanProcessor(client))
     tracer = provider.get_tracer("test")
     with tracer.start_as_current_span("agent"), tracer.start_as_current_span("chat m") as inner:
@@ -113,3 +119,57 @@ def test_the_real_sdk_feeds_it(sink, client):
     assert first["parent_id"].startswith(first["trace_id"])
     assert (second["status"], second["error_class"]) == ("error", "internal")
     provider.shutdown()
+
+
+SPANS = {
+    "chat": {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.conversation.id": "c1",
+        "gen_ai.agent.name": "triage",
+        "gen_ai.response.time_to_first_chunk": 0.25,
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.cache_read.input_tokens": 60,
+        "gen_ai.usage.cache_creation.input_tokens": 10,
+        "gen_ai.usage.output_tokens": 50,
+        "gen_ai.usage.reasoning.output_tokens": 20,
+    },
+    "tool": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search", "gen_ai.workflow.name": "refunds"},
+    "older": {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system": "anthropic",
+        "gen_ai.request.model": "claude",
+        "gen_ai.usage.prompt_tokens": 4,
+        "gen_ai.usage.completion_tokens": 9,
+        "gen_ai.usage.cache_read_input_tokens": 1000,
+    },
+}
+
+
+@pytest.mark.parametrize("case", SPANS)
+def test_the_bridge_reads_a_span_as_the_server_does(sink, client, case):
+    """Both ways together count once, and say the same."""
+    kept = []
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor(client))
+    provider.add_span_processor(
+        SimpleNamespace(**dict.fromkeys(("on_start", "_on_ending", "shutdown"), ignore), on_end=kept.append)
+    )
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("parent"), tracer.start_as_current_span(f"a {case}", attributes=SPANS[case]):
+        pass
+    assert client.flush(5)
+    body = trace_encoder.encode_spans(kept).SerializeToString()
+    [server] = discover(Ingest())["otlp"].events(TRACES.kind, "protobuf", body).predictions
+    ours = msgspec.convert(sink.rows()[0], Prediction)
+    assert ours.ts == pytest.approx(server.ts / 1e9 if server.ts > 1e15 else server.ts, abs=1e-5)
+    names = [name for name in Prediction.__struct_fields__ if name not in {"ts", "service", "features", "extra"}]
+    assert {name: getattr(ours, name) for name in names} == {name: getattr(server, name) for name in names}
+    provider.shutdown()
+
+
+def ignore(*_: object, **__: object) -> None:
+    """Do nothing."""
