@@ -159,6 +159,8 @@ class Backlog:
         progress = self.progress
         key = f"{self.owner.client}-{progress.segment}-{progress.offset}-{end}"
         parcel = packed(key, lines, progress.segment, end)
+        if parcel.lost and not parcel.lines:
+            parcel.lines["predictions"] = []  # nothing to send, but something to tell
         progress.until = end
         progress.logged = max(progress.logged, parcel.last)
         self._write()

@@ -67,6 +67,7 @@ def test_hosts_and_servers_killed_in_turn_lose_nothing(tmp_path):
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("; 0 segments left\n")
         status = server.settled()
+        [ledger] = server.get("/v1/telemetry")["groups"]
         assert server.stop() == -15
     finally:
         server.end()
@@ -81,6 +82,11 @@ def test_hosts_and_servers_killed_in_turn_lose_nothing(tmp_path):
     cut_short = {output.read_text().split()[-1] for output in outputs}
     assert {name for name in returned if joined[name] != 1} <= cut_short
     assert status["dropped_by_clients"] == 0
+    assert (ledger["service"], ledger["clients"]) == ("checkout", ROUNDS + 1)
+    assert {name: ledger[name] for name in ("dropped", "missing", "pending", "overdue", "rejected")} == dict.fromkeys(
+        ("dropped", "missing", "pending", "overdue", "rejected"), 0
+    )
+    assert ledger["sent"] == ledger["accepted"] == found.total() + joined.total()
     assert [path for path in spool.rglob("*") if path.is_file()] == []
 
 

@@ -516,3 +516,10 @@ def test_a_segment_is_known_to_grow_before_it_is_there(tmp_path, monkeypatch):
     assert seen == [1, 3]
     assert writer.growing == 0
     assert _folder.segments(tmp_path) == [1, 3]
+
+
+def test_a_loss_is_told_even_if_nothing_else_is_ever_sent(sink, python):
+    python("import watchkeeper_sdk as wk\nwk.init()\nwk.log_prediction(features=5)\n", quiet=False)
+    [taken] = sink.accepted()
+    assert taken.rows == []
+    assert (told(taken)["logged"], told(taken)["dropped"], told(taken)["pending"]) == (1, 1, 0)
