@@ -37,7 +37,7 @@ def made() -> Made:
                 prediction=n % 2 == 0,
                 features={"x": float(n), "Kind of": "a"},
                 segments={"plan": "pro"},
-                extra={"input_text": "who?", "order": n},
+                extra={"content": "who?", "order": n},
                 checks=[{"name": "pii", "kind": "policy", "passed": True, "blocked": False, "score": None}],
             )
             for n in range(240)
@@ -186,7 +186,7 @@ def test_text_goes_before_the_rest(made: Made, sealed: SealedDays) -> None:
     assert retention.due(made.facts, policy, NOW).texts == 24 * 8 + 24
     assert retention.run(made.facts, sealed, policy, NOW).texts == 24 * 8 + 24
     left = made.rows(
-        """SELECT service, count(*) FILTER (variant_extract(extra, 'input_text') IS NOT NULL),
+        """SELECT service, count(*) FILTER (variant_extract(extra, 'content') IS NOT NULL),
                   count(variant_extract(extra, 'order')) FROM predictions GROUP BY ALL ORDER BY ALL"""
     )
     assert left == [("bank", 24 * 9, 240), ("shop", 48, 240)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from watchkeeper.collector.inbox import Inbox
 from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.collector.pollers.gpu import GpuPoller
 from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.errors import Unavailable
 from watchkeeper.schemas.findings import Finding, Window
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import Clock, EventClock, stored, wall
@@ -42,6 +44,7 @@ from watchkeeper.store.facts.reader import FactReader
 
 log = logging.getLogger("watchkeeper.server")
 OPEN = (Phase.PENDING, Phase.FIRING)
+DRAIN_SECONDS = 120.0
 UPKEEP_EVERY = timedelta(hours=1)
 CHANGE_LOOKBACK = timedelta(days=14)
 TELEMETRY_EVERY = timedelta(minutes=5)
@@ -85,7 +88,7 @@ class Rooms:
         self._event_clock = EventClock() if settings.server.clock == "events" else None
         self.clock: Clock = self._event_clock or wall
         self.links = Links(settings.server.dashboard_url)
-        self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations)
+        self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations, self.drain)
         self.loader = InboxLoader(
             stores.inbox,
             Loader(stores.facts, self.clock, lambda: self.upkeep.policy),
@@ -127,6 +130,17 @@ class Rooms:
         self.loader.stop()
         self.stores.control.close()
         self.stores.facts.close()
+
+    def drain(self) -> None:
+        """Wait until everything that was answered by now is loaded, and leave no trace of it in the inbox."""
+        if not self.loader.alive:
+            self.loader.load_pending()
+        until, deadline = self.stores.inbox.newest(), time.monotonic() + DRAIN_SECONDS
+        while self.stores.inbox.waits(until):
+            if time.monotonic() > deadline:
+                raise Unavailable("the loader is behind: what waits in the inbox must be loaded first. Try again later")
+            time.sleep(0.02)
+        self.stores.inbox.scrub()
 
     def declarations(self) -> Declarations:
         """Give what is in force."""

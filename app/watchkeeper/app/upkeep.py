@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +17,12 @@ from watchkeeper.schemas.errors import SettingsError, Unavailable
 from watchkeeper.schemas.findings import Json
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store import backup
+from watchkeeper.store import subjects as subjects_named
 from watchkeeper.store.clock import Clock, stored, wall
 from watchkeeper.store.control import audit, watermarks
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.records import AuditEntry
-from watchkeeper.store.facts import retention
+from watchkeeper.store.facts import erasure, retention
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.kept import Keep, Policy
 from watchkeeper.store.sealed import SealedDays
@@ -52,6 +53,7 @@ class Upkeep:
         control: Control,
         clock: Clock,
         declarations: Callable[[], Declarations],
+        drain: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.sealed = SealedDays(settings.data_dir / "sealed")
@@ -59,6 +61,7 @@ class Upkeep:
         self._control = control
         self._clock = clock
         self._declarations = declarations
+        self._drain = drain
         self._one = threading.Lock()
         self.policy = Policy()
         """What is kept how long, as far as ``renew`` has looked; for ever before that."""
@@ -110,6 +113,19 @@ class Upkeep:
         report: dict[str, Any] = {"files": len(made.files), "bytes": made.bytes, "control": made.control}
         with self._control.transaction() as tx:
             self.audited(tx, by, "backup", str(to), report | {"seconds": round((wall() - began).total_seconds(), 1)})
+        return report
+
+    def erase(self, by: By, named: Sequence[str], *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove everything about these subjects; only count it on a dry run. The audit log keeps their hashes."""
+        subjects = [subjects_named.parse(text) for text in named]
+        with self.alone():
+            self._drain()
+            erased = erasure.erase(self._facts, self.sealed, subjects, dry_run=dry_run)
+        report: dict[str, Any] = asdict(erased)
+        if not dry_run:
+            hashes: list[Json] = [subject.digest for subject in subjects]
+            with self._control.transaction() as tx:
+                self.audited(tx, by, "erase", "sha256", report | {"subjects": hashes})
         return report
 
     @contextlib.contextmanager

@@ -132,6 +132,24 @@ class Inbox:
             elif row[0] < watermark:
                 connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'batches'", (watermark,))
 
+    def newest(self) -> int:
+        """Give the last number that was given."""
+        with contextlib.closing(self._connect()) as connection:
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batches'").fetchone()
+        return int(row[0]) if row else 0
+
+    def waits(self, seq: int) -> bool:
+        """Say whether anything up to a position waits to be loaded."""
+        with contextlib.closing(self._connect()) as connection:
+            found = connection.execute("SELECT EXISTS (SELECT 1 FROM batches WHERE seq <= ?)", (seq,)).fetchone()
+        return bool(found[0])
+
+    def scrub(self) -> None:
+        """Leave no byte of what was let go in the file; requests wait meanwhile, for what is loaded is short."""
+        with contextlib.closing(self._connect()) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def append(self, incoming: Incoming) -> Future[Ack]:
         """Queue one request; refuse it at once where the queue or the backlog is full."""
         max_bytes, max_requests, max_backlog = self._limits

@@ -5,4 +5,4 @@ Retention lets text go before the rest of a prediction, and it is never sealed.
 
 from __future__ import annotations
 
-TEXT_KEYS = ("input_text", "output_text")
+TEXT_KEYS = ("content",)

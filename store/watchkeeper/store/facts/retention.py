@@ -35,6 +35,7 @@ _ROLLUPS = (
     ("histogram_hour", "bucket", "epoch"),
     ("unseen_hour", "bucket", "epoch"),
     ("readings", "window_end", "service"),
+    ("telemetry", "looked_at", "service"),
     ("changes", "ts", "service"),
     ("telemetry", "looked_at", "service"),
 )
