@@ -9,17 +9,23 @@ from ._backlog import Left, left
 from ._folder import clients, lives, segment, segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from ._backlog import Backlog
 
 
-def adopted(home: Path, url: str, own: Path | None, held: Iterable[Backlog]) -> list[Left]:
+_MOST_HELD = 32
+"""Folders at once: each costs the host a descriptor."""
+
+
+def adopted(home: Path, url: str, own: Path | None, held: Collection[Backlog]) -> list[Left]:
     """Take over what dead processes left for the same server. What they left for another one stays for its own."""
     taken: list[Left] = []
     known = {own, *(backlog.folder for backlog in held)}
     for folder in clients(home):
+        if len(held) + len(taken) >= _MOST_HELD:
+            break
         if folder in known or lives(folder):
             continue
         found = left(folder)

@@ -178,6 +178,8 @@ class Sender:
         if parcel is None:
             backlog.close()
             self._left.pop(0)
+            if not self._left:
+                self._look_at = 0.0  # there may be more than were taken over at once
         elif self._tried_until_done(parcel, backlog):
             backlog.finish(parcel)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 
 _LOOK_EVERY = 1.0
+_MOST_HELD = 200
+"""Folders at once: each costs a descriptor."""
 
 
 class Forwarder:
@@ -53,11 +55,12 @@ class Forwarder:
         """Send until told to stop, or, for ``once``, until nothing is left that may be sent."""
         try:
             while not self.stop.is_set():
-                moved = self._round()
-                if not moved:
-                    if once:
-                        break
-                    self.stop.wait(_LOOK_EVERY)
+                self._look_if_due()
+                if self._round() or (once and self._look()):
+                    continue
+                if once:
+                    break
+                self.stop.wait(_LOOK_EVERY)
         finally:
             for backlog in self._held.values():
                 backlog.close()
@@ -65,10 +68,6 @@ class Forwarder:
 
     def _round(self) -> bool:
         """Send at most one parcel of each client; False where there was none."""
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY
-            self._look()
         moved = False
         for folder, backlog in list(self._held.items()):
             parcel = backlog.next(self._settings.max_batch)
@@ -82,29 +81,48 @@ class Forwarder:
                 break
         return moved
 
-    def _look(self) -> None:
+    def _look_if_due(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look()
+            self._look_at = time.monotonic() + _LOOK_EVERY
+
+    def _look(self) -> bool:
+        """Take over what may be sent, and keep the spool within its bounds; False where nothing new is to be sent."""
         oldest = time.time() - self._settings.max_spool_age
+        more = False
         for home in self._homes():
             for folder in clients(home):
-                if folder not in self._held and (found := left(folder)) is not None:
+                if len(self._held) >= _MOST_HELD:
+                    break
+                to_send = bool(segments(folder))
+                if folder in self._held or (lives(folder) and not to_send):
+                    continue
+                found = left(folder)
+                if found is not None:  # one that is empty and dead is taken away
                     self._held[folder] = found
+                    more = more or to_send
             dropped = bound(home, self._settings.max_spool_bytes, oldest, self._held.values())
             if dropped:
                 self.counts["spool_full"] += dropped
                 self._say(f"{dropped} events of {home.name} were dropped: the spool is over its bounds")
+        return more
 
     def _homes(self) -> list[Path]:
         return sorted(path for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
 
     def _send(self, backlog: Left, parcel: Parcel) -> None:
-        while not self.stop.is_set():
+        """Post until nothing is left of the parcel, it is dropped for want of room, or the end."""
+        while not (self.stop.is_set() or parcel.void):
             wait = self._post.attempt(parcel, backlog)
             if wait is None:
                 backlog.finish(parcel)
                 self.counts["sent"] += parcel.answered
                 self.counts.update(parcel.dropped)
                 return
-            self.stop.wait(wait)
+            until = time.monotonic() + wait
+            while not (self.stop.is_set() or parcel.void) and (rest := until - time.monotonic()) > 0:
+                self.stop.wait(min(rest, _LOOK_EVERY))
+                self._look_if_due()
 
     def _complain(self, about: str, message: str) -> None:
         if about not in self._said:

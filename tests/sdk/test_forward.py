@@ -147,6 +147,36 @@ def test_beyond_its_bounds_the_oldest_are_dropped(sink, spool, capsys):
     assert "101 events of edge were dropped" in said.err
 
 
+def test_bounds_hold_while_the_server_is_away(spool, start, start_sink, free_port):
+    leave(spool, 200)
+    process = start(f"http://127.0.0.1:{free_port}", "--max-bytes", "1000")
+    _until(lambda: not list(spool.rglob("*.log")))
+    late = start_sink(free_port)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert out == f"0 events sent to {late.url}, 201 lost (spool_full); 0 segments left\n"
+
+
+def test_empty_folders_of_the_dead_are_taken_away(sink, spool):
+    leave(spool, 1)
+    dead, strange = spool / "edge" / "7-dead", spool / "edge" / "8-strange"
+    for folder in (dead, strange):
+        folder.mkdir()
+        (folder / "sent").touch()
+    (strange / "note").touch()  # somebody put it there
+    assert forward(["--spool", str(spool), "--url", sink.url, "--once"]) == 0
+    assert not dead.exists()
+    assert left_over(spool) == ["note"]
+
+
+def test_more_folders_than_are_held_at_once(sink, spool, monkeypatch, capsys):
+    monkeypatch.setattr(watchkeeper_sdk.forward, "_MOST_HELD", 3)
+    ids = [event_id for _ in range(10) for event_id in leave(spool, 2)]
+    assert forward(["--spool", str(spool), "--url", sink.url, "--once"]) == 0
+    assert sink.ids() == Counter(ids)
+    assert capsys.readouterr().out == f"30 events sent to {sink.url}; 0 segments left\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [([], "no spool"), (["--spool", "x"], "no url"), (["--spool", "x", "--url", "ftp://x"], "cannot be used")],

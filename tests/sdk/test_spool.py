@@ -523,3 +523,19 @@ def test_a_loss_is_told_even_if_nothing_else_is_ever_sent(sink, python):
     [taken] = sink.accepted()
     assert taken.rows == []
     assert (told(taken)["logged"], told(taken)["dropped"], told(taken)["pending"]) == (1, 1, 0)
+
+
+def test_more_dead_processes_than_are_taken_over_at_once(sink, connect, monkeypatch, spool):
+    monkeypatch.setattr(_adopt, "_MOST_HELD", 4)
+    ids = []
+    for number in range(12):
+        folder = spool / "checkout" / f"7-dead{number}"
+        folder.mkdir(parents=True)
+        (folder / "owner").write_text(json.dumps({"client": f"dead{number}", "url": sink.url}))
+        _folder.segment(folder, 1).write_bytes(b'p1 {"id":"e%d"}\n' % number)
+        ids.append(f"e{number}")
+    client = connect()
+    ids.append(client.log_prediction())
+    until(lambda: len(sink.rows()) == 13)
+    assert sink.ids() == Counter(ids)
+    until(lambda: len(list((spool / "checkout").iterdir())) == 1)
