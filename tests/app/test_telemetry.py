@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.telemetry import report
-from watchkeeper.collector.ledger import Group
+from watchkeeper.collector.inbox import Incoming
+from watchkeeper.collector.ledger import ClientBook, Group
 from watchkeeper.schemas.declared import Declarations, System, parse
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Window
+from watchkeeper.schemas.settings import load
+from watchkeeper.store.clock import wall
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHOP = System(name="s", services=["shop", "bank"], owner="o", sites=["ams"], expect_every="1h")
@@ -99,3 +104,23 @@ def test_an_expectation_that_cannot_be_used_is_refused(spec: dict[str, object], 
     }
     with pytest.raises(SettingsError, match=said):
         parse(document, "x.yaml")
+
+
+@pytest.mark.parametrize(("clock", "looks"), [("wall", 1), ("events", 0)])
+def test_the_server_copies_its_ledger_to_where_analyzers_see_it(tmp_path: Path, clock: str, looks: int) -> None:
+    """A replay of the past has no ledger of its time: nobody's silence is judged there."""
+    settings, _ = load(None, {"WATCHKEEPER_SERVER_DATA_DIR": str(tmp_path), "WATCHKEEPER_SERVER_CLOCK": clock})
+    stores = open_stores(settings)
+    rooms = Rooms(settings, stores)
+    told = ClientBook("c", 10, 2, 1, "shop", "ams", "1", "disk")
+    stores.inbox.append(Incoming("predictions", "ndjson", 1, b"{}", 1, (), b"{}", client=told)).result(30)
+    for _ in range(3):
+        rooms._note_telemetry()
+    later = wall() + timedelta(minutes=1)
+    rows = rooms.reader.telemetry(later).to_dicts()
+    shown = [(row["service"], row["site"], row["accepted"], row["dropped"]) for row in rows]
+    assert shown == [("shop", "ams", 1, 2)][:looks]
+    assert len(rooms.reader.telemetry_looks(Window(later - timedelta(hours=1), later))) == looks
+    stores.inbox.close()
+    stores.control.close()
+    stores.facts.close()
