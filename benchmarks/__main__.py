@@ -18,6 +18,8 @@ NAMES = {
     "first_chart": "benchmarks.first_chart",
     "drift_scan": "benchmarks.drift_scan",
     "otlp": "benchmarks.otlp",
+    "ingest": "benchmarks.ingest",
+    "disk": "benchmarks.disk",
 }
 RESULTS = Path(__file__).with_name("results")
 
@@ -26,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(NAMES)}; all where none is named")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of drift_scan (goal: one million)")
+    parser.add_argument("--events", type=int, default=2_000_000, help="events of disk (goal: ten million)")
     parser.add_argument("--dry", action="store_true", help="measure and print, write no file")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)

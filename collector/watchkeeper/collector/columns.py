@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
-from msgspec import structs
+from msgspec import Struct, structs
 
 from watchkeeper.collector import times
 from watchkeeper.collector.shapes import Shapes, fields_of
@@ -85,15 +85,15 @@ def _answers(values: Sequence[Any]) -> list[pl.Series]:
     ]
 
 
-def _parts(values: Sequence[object], names: Mapping[str, str]) -> list[pl.Series]:
+def _parts(values: Sequence[Struct | None], names: Mapping[str, str]) -> list[pl.Series]:
     """Give the columns of a nested struct that is not always there."""
-    if _nothing(values):
+    struct = next((type(value) for value in values if value is not None), None)
+    if struct is None:
         return []
-    return [
-        pl.Series(column, [None if value is None else getattr(value, name) for value in values], dtype, strict=False)
-        for name, column in names.items()
-        for dtype in (PREDICTION_COLUMNS[column],)
-    ]
+    nothing = (None,) * len(struct.__struct_fields__)
+    rows = [nothing if value is None else structs.astuple(value) for value in values]
+    parts = dict(zip(struct.__struct_fields__, zip(*rows, strict=True), strict=True))
+    return [pl.Series(column, parts[name], PREDICTION_COLUMNS[column], strict=False) for name, column in names.items()]
 
 
 def _models(values: Mapping[str, Sequence[Any]], shapes: Shapes) -> list[ModelRows]:

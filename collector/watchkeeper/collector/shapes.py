@@ -75,7 +75,7 @@ class _Shape:
 
     def columns(self, rows: Sequence[object]) -> Wide:
         """Decode a slice."""
-        if all(isinstance(row, Raw) for row in rows):
+        if set(map(type, rows)) == {Raw}:
             try:
                 return self._by_struct(cast("Sequence[Raw]", rows))
             except _UNFIT:

@@ -64,7 +64,7 @@ def in_seconds(value: float) -> float:
 
 def series(name: str, values: Sequence[float | int | str | None]) -> pl.Series:
     """Give a column of naive UTC times (µs) from values that ``problem`` found good."""
-    if any(isinstance(value, str) for value in values):
+    if str in set(map(type, values)):
         values = [_text_seconds(value) if isinstance(value, str) else value for value in values]
     raw = pl.Series(name, values, pl.Float64, strict=False)
     numbers = raw.fill_null(0.0).to_numpy()

@@ -20,12 +20,11 @@ def by_model(services: Sequence[str], models: Sequence[str]) -> dict[tuple[str, 
     >>> by_model(["a", "b", "a"], ["m", "m", "m"])
     {('a', 'm'): [0, 2], ('b', 'm'): [1]}
     """
-    keys = list(zip(services, models, strict=True))
-    if len(distinct := dict.fromkeys(keys)) == 1:
-        return {keys[0]: list(range(len(keys)))}
-    found: dict[tuple[str, str], list[int]] = {key: [] for key in distinct}
-    for position, key in enumerate(keys):
-        found[key].append(position)
+    if len(set(services)) == 1 and len(set(models)) == 1:
+        return {(services[0], models[0]): list(range(len(services)))}
+    found: dict[tuple[str, str], list[int]] = {}
+    for position, key in enumerate(zip(services, models, strict=True)):
+        found.setdefault(key, []).append(position)
     return found
 
 
