@@ -87,14 +87,26 @@ class InboxLoader:
             total += len(batches)
         return total
 
+    def _load_full_chunks(self) -> None:
+        """Load until less than half a chunk was there: what has come meanwhile gathers again before it is loaded."""
+        while batches := self._inbox.after(self._watermark, self._max_rows):
+            self._load(batches)
+            if sum(batch.rows for batch in batches) < self._max_rows / 2:
+                return
+
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        stopping = False
+        while not stopping:
             self._inbox.arrived.wait(1.0)
             self._inbox.arrived.clear()
             if self._max_age and not self._stopping.is_set():
                 self._stopping.wait(self._max_age)  # let a chunk gather: big loads cost half as much a row
+            stopping = self._stopping.is_set()
             try:
-                self.load_pending()
+                if stopping:
+                    self.load_pending()
+                else:
+                    self._load_full_chunks()
             except _ANY:
                 log.exception("loading failed; trying again in a second")
                 self._stopping.wait(1.0)
