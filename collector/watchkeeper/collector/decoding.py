@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from watchkeeper.collector.arrow.rows import Columns
 from watchkeeper.schemas.errors import NotDecodable, WatchkeeperError
 from watchkeeper.schemas.events import Change, GpuSample, Outcome, Prediction, Review
 from watchkeeper.schemas.settings import Ingest
@@ -92,7 +93,8 @@ class Events:
     """What one kept body holds, by kind.
 
     ``unknown`` has, by position among the predictions, the fields that the schema does not have. ``ignored`` counts
-    rows that are sound but nothing that is kept here, by what they are.
+    rows that are sound but nothing that is kept here, by what they are. ``columns`` holds predictions that came as
+    such; their check has looked whose they are.
     """
 
     predictions: list[Prediction] = field(default_factory=list[Prediction])
@@ -103,6 +105,7 @@ class Events:
     gpus: list[GpuSample] = field(default_factory=list[GpuSample])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     ignored: Counter[str] = field(default_factory=Counter[str])
+    columns: list[Columns] = field(default_factory=list[Columns])
 
 
 class Decoder(Protocol):

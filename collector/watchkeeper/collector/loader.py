@@ -152,6 +152,8 @@ class InboxLoader:
             rejected += [(batch, reject) for reject in one.rejected]
             if one.predictions:
                 slices.add(one.predictions, one.unknown, batch.received_us)
+            for made in one.columns:
+                slices.add_columns(made, batch.received_us)
             ignored.update({(batch.kind, what): count for what, count in one.ignored.items()})
             whole.gpus += one.gpus
             for kind, moments in received.items():

@@ -49,6 +49,7 @@ def own_only(events: Events, services: frozenset[str], first: int) -> Events:
         gpus=own(events.gpus),
         rejected=[*events.rejected, *rejected],
         ignored=events.ignored,
+        columns=events.columns,
     )
 
 

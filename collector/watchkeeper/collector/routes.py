@@ -39,13 +39,12 @@ class IngestRoutes:
         """Give ``POST`` on every path that a decoder reads."""
         router = APIRouter(tags=["ingest"])
         for path, readers in ways(discover(self.limits).values()).items():
-            _, door = next(iter(readers.values()))
             router.add_api_route(
                 path,
                 self._endpoint(path, readers),
                 methods=["POST"],
                 name=f"ingest_{path.removeprefix('/v1/').replace('/', '_')}",
-                summary=door.summary,
+                summary="; ".join(dict.fromkeys(door.summary for _, door in readers.values())),
                 openapi_extra=_document(readers),
             )
         return router

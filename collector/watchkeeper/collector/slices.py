@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from watchkeeper.collector import columns
+from watchkeeper.collector.arrow import rows
+from watchkeeper.collector.arrow.rows import Columns
 from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.events import Prediction
 from watchkeeper.store.facts.batch import Fields, Predictions
@@ -34,6 +36,12 @@ class Slices:
         self._received += [received_us] * len(events)
         if len(self._events) >= ROWS:
             self._columns()
+
+    def add_columns(self, made: Columns, received_us: int) -> None:
+        """Take predictions that are columns already."""
+        if self._events:
+            self._columns()
+        self._done.append(rows.predictions(made, received_us))
 
     def joined(self) -> Predictions | None:
         """Give all of them as columns; None where there are none."""

@@ -1,0 +1,241 @@
+"""Columns that a sender made, as the columns that the store takes; rows that break a rule of the schema are named.
+
+The rules are those of the event: they are read off its struct. A column that the schema does not have is refused, for
+nothing of it could be kept: ``features.NAME`` and ``segments.NAME`` take any name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from msgspec import inspect
+
+from watchkeeper.collector import times
+from watchkeeper.schemas.errors import InputError
+from watchkeeper.schemas.events import Prediction, Tokens
+from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, TIME, ModelRows, Predictions, Wide
+from watchkeeper.store.facts.outcomes import text_and_number
+
+SKEW = timedelta(minutes=5)
+TIMES = ("ts", "needed_by", "used_at")
+_NESTED = ("features", "segments", "tokens", "fallback")
+_RENAMED = {f"tokens.{name}": f"tokens_{name}" for name in Tokens.__struct_fields__} | {
+    "fallback.from": "fallback_from",
+    "fallback.reason": "fallback_reason",
+}
+_DEFAULTS = {"model": "default", "status": "ok", "currency": "USD", "attempts": 1}
+Problem = tuple[int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Predictions in the store's columns, less what the server adds; ``problems`` name the rows that cannot be used."""
+
+    frame: pl.DataFrame
+    features: Mapping[str, pl.Series]
+    segments: Mapping[str, pl.Series]
+    problems: Mapping[int, tuple[str, str]]
+
+
+def columns(sent: pl.DataFrame) -> Columns:
+    """Take a frame apart.
+
+    Raises:
+        InputError: a column has a name or a type that cannot be used, or a required one is missing.
+
+    """
+    found = dict(_flat(sent))
+    features = {name[9:]: _free(name, found.pop(name)) for name in [*found] if name.startswith("features.")}
+    segments = {name[9:]: _free(name, found.pop(name)) for name in [*found] if name.startswith("segments.")}
+    for name in ("id", "service"):
+        if name not in found:
+            raise InputError(f"the column {name!r} is missing: every prediction has one")
+    ready: dict[str, pl.Series] = {}
+    problems: dict[int, tuple[str, str]] = {}
+    for name, series in found.items():
+        if name in TIMES:
+            ready[name] = _time(name, series, problems)
+        elif name == "prediction":
+            ready |= _answer(series)
+        else:
+            column = _RENAMED.get(name, name)
+            if column not in _RULES:
+                raise InputError(
+                    f"the column {name!r} is no field of a prediction: name it features.{name} or segments.{name}"
+                )
+            ready[column] = _ruled(name, column, series, problems)
+    for column, value in _DEFAULTS.items():
+        ready[column] = ready[column].fill_null(value) if column in ready else _same(column, value, sent.height)
+    return Columns(pl.DataFrame(list(ready.values())), features, segments, problems)
+
+
+def predictions(made: Columns, received_us: int) -> Predictions:
+    """Give them to the store, with what the server knows: when they came."""
+    height = made.frame.height
+    received = pl.Series("received_at", [received_us], pl.Int64).cast(TIME).new_from_index(0, height)
+    ts = made.frame["ts"] if "ts" in made.frame.columns else pl.Series("ts", [None], TIME).new_from_index(0, height)
+    frame = made.frame.with_columns(
+        received, ts.is_null().alias("server_ts"), ts.zip_with(ts.is_not_null(), received).alias("ts")
+    ).with_columns(clock_skew=pl.col("ts") > pl.col("received_at") + SKEW)
+    models: list[ModelRows] = []
+    places = frame.select("service", "model").with_row_index("place").group_by("service", "model", maintain_order=True)
+    for (service, model), group in places:
+        positions = group["place"].to_numpy().astype(np.int64)
+        rows = [_wide(part, positions, height) for part in (made.features, made.segments)]
+        models.append(ModelRows(str(service), str(model), positions, rows[0], rows[1]))
+    return Predictions(frame, models, {})
+
+
+def _wide(named: Mapping[str, pl.Series], positions: np.ndarray, height: int) -> Wide:
+    """Give the columns of one model's rows; one that is all null was not sent by them."""
+    chosen = {name: series if positions.size == height else series[positions] for name, series in named.items()}
+    return Wide(
+        {
+            name: series.to_list() if series.dtype == pl.Boolean else series
+            for name, series in chosen.items()
+            if series.null_count() < positions.size
+        }
+    )
+
+
+def _flat(sent: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
+    for series in sent.iter_columns():
+        if series.name in _NESTED and series.dtype == pl.Struct:
+            for part in series.struct.unnest().iter_columns():
+                yield f"{series.name}.{part.name}", part
+        else:
+            yield series.name, series
+
+
+def _free(name: str, series: pl.Series) -> pl.Series:
+    """Give a feature or segment as text, number or boolean."""
+    if series.dtype.is_numeric():
+        return series.cast(pl.Float64) if name.startswith("features.") else series
+    if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.Null):
+        return series.cast(pl.String)
+    if not isinstance(series.dtype, pl.String | pl.Boolean):
+        raise InputError(f"the column {name!r} is of type {series.dtype}: send text, numbers or booleans")
+    return series
+
+
+def _time(name: str, series: pl.Series, problems: dict[int, tuple[str, str]]) -> pl.Series:
+    if isinstance(series.dtype, pl.Datetime):
+        if series.dtype.time_zone:
+            series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        series = series.cast(TIME)
+        seconds = series.dt.epoch("us") / 1e6
+        bad = (seconds < times.OLDEST) | (seconds > times.NEWEST)
+        for row in bad.fill_null(value=False).arg_true():
+            problems.setdefault(row, (name, "is not a time between 1973 and 2198"))
+        return series.rename(name)
+    values = series.to_list()
+    if not series.dtype.is_numeric() and not isinstance(series.dtype, pl.String | pl.Null):
+        raise InputError(f"the column {name!r} is of type {series.dtype}: send timestamps, numbers or ISO 8601 text")
+    known = [value for value in values if value is not None]
+    if known and not times.plausible(known):
+        for row, value in enumerate(values):
+            wrong = times.problem(value)
+            if wrong:
+                problems.setdefault(row, (name, wrong))
+                values[row] = None
+    return times.series(name, values)
+
+
+def _answer(series: pl.Series) -> dict[str, pl.Series]:
+    if isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        return {"prediction": series.cast(pl.String).rename("prediction")}
+    if not series.dtype.is_numeric() and series.dtype != pl.Boolean:
+        raise InputError(f"the column 'prediction' is of type {series.dtype}: send text, numbers or booleans")
+    pairs = [text_and_number(value) for value in series.to_list()]
+    return {
+        "prediction": pl.Series("prediction", [text for text, _ in pairs], pl.String),
+        "prediction_number": pl.Series("prediction_number", [number for _, number in pairs], pl.Float64),
+    }
+
+
+def _same(column: str, value: object, height: int) -> pl.Series:
+    return pl.Series(column, [value], PREDICTION_COLUMNS[column]).new_from_index(0, height)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a column must be: its kind, how small and how large (of a text: how long), a pattern, the words it takes."""
+
+    kind: type[pl.DataType]
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    pattern: str | None = None
+    words: tuple[str, ...] = ()
+
+
+def _ruled(name: str, column: str, series: pl.Series, problems: dict[int, tuple[str, str]]) -> pl.Series:
+    rule = _RULES[column]
+    text = rule.kind == pl.String
+    fits = isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum) if text else series.dtype.is_numeric()
+    if rule.kind == pl.Int64:
+        fits = series.dtype.is_integer()
+    if not fits and series.dtype != pl.Null:
+        wanted = "text" if text else "whole numbers" if rule.kind == pl.Int64 else "numbers"
+        raise InputError(f"the column {name!r} is of type {series.dtype}: send {wanted}")
+    series = series.cast(rule.kind, strict=False).rename(column)
+    if series.dtype == pl.Float64:
+        series = series.fill_nan(None)
+    for bad, reason in _broken(series, rule, required=column in ("id", "service")):
+        for row in bad.fill_null(value=False).arg_true():
+            problems.setdefault(row, (name, reason))
+    return series
+
+
+def _broken(series: pl.Series, rule: _Rule, *, required: bool) -> Iterator[tuple[pl.Series, str]]:
+    if required:
+        yield series.is_null(), "is missing"
+    if series.dtype == pl.Float64:
+        yield series.is_infinite(), "is infinite"
+    size = series.str.len_chars() if series.dtype == pl.String else series
+    of = " characters" if series.dtype == pl.String else ""
+    if rule.low is not None:
+        yield size < rule.low, f"expected {rule.low:g} or more{of}"
+    if rule.high is not None:
+        yield size > rule.high, f"expected at most {rule.high:g}{of}"
+    if rule.above is not None:
+        yield size <= rule.above, f"expected more than {rule.above:g}"
+    if rule.pattern is not None:
+        yield ~series.str.contains(rule.pattern), f"expected text like {rule.pattern}"
+    if rule.words:
+        yield ~series.is_in(rule.words), f"expected one of {', '.join(rule.words)}"
+
+
+def _rules() -> dict[str, _Rule]:
+    """Read the rules off the struct of the event."""
+    rules: dict[str, _Rule] = {}
+    for prefix, struct in (("", Prediction), ("tokens_", Tokens)):
+        described = inspect.type_info(struct)
+        for field in described.fields if isinstance(described, inspect.StructType) else ():
+            kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+            rule = _rule([kind for kind in kinds if not isinstance(kind, inspect.NoneType)])
+            if rule is not None and field.name not in TIMES:
+                rules[prefix + field.name] = rule
+    return rules | {"fallback_from": rules["model"], "fallback_reason": _Rule(pl.String, 0, 2000)}
+
+
+def _rule(kinds: list[inspect.Type]) -> _Rule | None:
+    if len(kinds) != 1:
+        return None
+    kind = kinds[0]
+    if isinstance(kind, inspect.StrType):
+        return _Rule(pl.String, kind.min_length, kind.max_length, None, kind.pattern)
+    if isinstance(kind, inspect.FloatType):
+        return _Rule(pl.Float64, kind.ge, kind.le, kind.gt)
+    if isinstance(kind, inspect.IntType):
+        return _Rule(pl.Int64, kind.ge, kind.le, kind.gt)
+    if isinstance(kind, inspect.LiteralType):
+        return _Rule(pl.String, words=tuple(str(value) for value in kind.values))
+    return None
+
+
+_RULES = _rules()
