@@ -58,6 +58,17 @@ def test_without_the_key_nothing_is_told_or_taken(locked, method, path):
     assert allowed.status_code not in (401, 403)
 
 
+def test_the_key_may_be_the_password_as_langfuse_sends_its_secret(locked):
+    server, file = locked
+
+    def sent(password: str) -> int:
+        body, media = b"{}", {"Content-Type": "application/json"}
+        auth = httpx.BasicAuth("pk", password)
+        return server.client.post("/api/public/otel/v1/traces", content=body, headers=media, auth=auth).status_code
+
+    assert (sent(file.read_text().strip()), sent("x" * 43)) == (200, 401)
+
+
 def test_health_and_readiness_stay_open(locked):
     server, _ = locked
     assert [server.client.get(path).status_code for path in ("/health", "/ready")] == [200, 200]

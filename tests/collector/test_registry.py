@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +85,16 @@ def test_every_file_in_the_folder_is_a_decoder() -> None:
     assert {kind for decoder in FOUND.values() for kind in decoder.kinds} == registry.by_kind(FOUND).keys()
 
 
+def test_who_sends_only_json_pays_for_no_other_library() -> None:
+    code = (
+        "import sys; from watchkeeper.collector.registry import discover;"
+        "from watchkeeper.schemas.settings import Ingest;"
+        "discover(Ingest()); print([m for m in ('pyarrow', 'google.protobuf', 'opentelemetry') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 PLUGIN = """
 from watchkeeper.collector.decoding import Door, Events, PlainJson, Taken, plain_reply
 from watchkeeper.schemas.events import Change
@@ -113,7 +125,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deploys-plugin\nVersion: 1\n")
         (info / "entry_points.txt").write_text(f"[watchkeeper.decoders]\ndeploys = {value}\n")
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.delitem(__import__("sys").modules, "deploys_plugin", raising=False)
+        monkeypatch.delitem(sys.modules, "deploys_plugin", raising=False)
 
     return make
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
 from collections.abc import Iterable
@@ -134,6 +136,15 @@ class Gate:
         return caller
 
 
+def _password(credentials: bytes) -> bytes | None:
+    """Give the password of a user and password: Langfuse's SDKs send their secret key so, and in no other way."""
+    try:
+        _, colon, password = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return None
+    return password if colon else None
+
+
 def _presented(scope: Scope) -> tuple[bytes | None, str | None]:
     """Give the key that a request shows, and the user whom it acts for."""
     text: bytes | None = None
@@ -141,6 +152,8 @@ def _presented(scope: Scope) -> tuple[bytes | None, str | None]:
     for name, value in scope["headers"]:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             text = value[7:].strip()
+        elif name == b"authorization" and value[:6].lower() == b"basic ":
+            text = _password(value[6:])
         elif name == _ACTING:
             user = unquote(value.decode("latin-1")).strip()[:MAX_NAME] or None
     return text, user
