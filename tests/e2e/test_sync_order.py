@@ -32,7 +32,8 @@ ANSWERED = re.compile(r'"accepted\\?":(\d+),')
 @pytest.mark.timeout(240)
 def test_every_answer_comes_after_its_body_was_synced(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    strace = ["strace", "-f", "-y", "-s", "100000", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(trace)]
+    # -D: the process started here is the server itself, so that it ends when it is told to
+    strace = ["strace", "-D", "-f", "-y", "-s", "100000", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(trace)]
     with Server(tmp_path, command=[*strace, *WATCHKEEPER]) as server:
         threads = [threading.Thread(target=send, args=(server, number)) for number in range(SENDERS)]
         for thread in threads:
