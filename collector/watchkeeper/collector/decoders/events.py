@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from watchkeeper.collector import plain, times
+from watchkeeper.collector import extent, plain, times
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.collector.ownership import foreign
 from watchkeeper.collector.shapes import fields_of
@@ -132,6 +132,8 @@ class EventDecoder:
         ends = body.count(b"\n") if encoding == "ndjson" else 0
         if ends > max_rows:
             return self._row_by_row(body, encoding, max_rows, services)
+        if encoding == "json" and extent.too_many_parts(body, max_rows):
+            raise _too_many(max_rows)
         try:
             _check_utf8(body)
             events = self._lines(body) if encoding == "ndjson" else self._array(body)
@@ -141,7 +143,11 @@ class EventDecoder:
             raise _too_many(max_rows)
         if encoding == "ndjson" and ends - len(events) not in (0, -1):  # two on a line, or one over several
             return self._row_by_row(body, encoding, max_rows, services)
-        if suspicious(events) or not (services is None or services.issuperset(map(_SERVICE, events))):
+        if (
+            suspicious(events)
+            or extent.may_exceed(body.split(b"\n") if encoding == "ndjson" else [*map(bytes, self._raws(body))])
+            or not (services is None or services.issuperset(map(_SERVICE, events)))
+        ):
             return self._row_by_row(body, encoding, max_rows, services)
         return Decoded(events, body, encoding, ())
 
@@ -158,10 +164,11 @@ class EventDecoder:
             try:
                 _check_utf8(row)
                 event = self._one(row)
+                beyond = extent.exceeded(row)
             except _UNREADABLE as error:
                 rejected.append(Rejected(index, *explain(error), row))
                 continue
-            wrong = problem(event) or foreign(event, services)
+            wrong = ("", beyond) if beyond else problem(event) or foreign(event, services)
             if wrong:
                 rejected.append(Rejected(index, *wrong, row))
             else:
