@@ -42,6 +42,7 @@ def test_an_option_wins_over_the_environment_which_wins_over_the_file_which_wins
 
 def test_every_setting_can_be_set_from_the_environment():
     given = {
+        "bool": "true",
         "int": "7",
         "float": "0.25",
         "str": "text",
