@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help demo test lint serve dashboard bench requirements clean
+.PHONY: help demo test lint serve dashboard bench soak requirements clean
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
@@ -40,6 +40,9 @@ dashboard: $(STAMP)  ## the dashboard of a running server
 
 bench: $(STAMP)  ## the long figures; results land in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(STAMP)   ## killed and stopped twenty times each under load: nothing acknowledged is lost or there twice
+	@$(BIN)/python -m benchmarks soak $(ARGS)
 
 requirements:    ## compile the pinned requirements anew (needs uv)
 	@uv pip compile requirements/build.in --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header -q -o requirements/build.txt

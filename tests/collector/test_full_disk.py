@@ -89,6 +89,71 @@ assert again.loader.watermark() == stored + 1
 again.facts.close()
 """
 )
+BEHIND = (
+    SCRIPT
+    + """
+import os
+from collector.sent import TS, incoming, kept, opened, prediction
+from watchkeeper.collector.loader import InboxLoader
+from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.facts.load import Loader
+
+def started():
+    facts = FactStore(folder / "facts.duckdb")
+    loader = Loader(facts, lambda: datetime.fromtimestamp(TS, UTC))
+    return facts, InboxLoader(inbox, loader, max_rows=100, max_age=0.0, loaded=lambda newest: None)
+
+def send(n):
+    rows = [prediction(id=f"{n}-{k}-{os.urandom(400).hex()[:180]}", ts=TS + n) for k in range(100)]
+    kept(inbox.append(incoming(*rows)))
+
+inbox = opened(folder, backlog_bytes=200_000)
+facts, pump = started()
+send(0)
+pump.load_pending()
+facts.checkpoint()
+space(3)
+sent = 1
+try:
+    for n in range(1, 300):  # until the facts are full, the inbox takes and the loader loads
+        send(n)
+        sent += 1
+        pump.load_pending()
+    raise SystemExit("the disk was never full")
+except StoreUnavailable as error:
+    print(error)
+stored = facts.read("SELECT count(*) FROM predictions").item()
+assert 100 < stored <= sent * 100, (stored, sent)
+try:  # the inbox may still have room: it takes what fits, until the loader is too far behind
+    for n in range(sent, 300):
+        send(n)
+        sent += 1
+    raise SystemExit("the backlog was never full")
+except StoreUnavailable as error:
+    print(error)
+for _ in range(2):
+    try:
+        pump.load_pending()
+        raise SystemExit("loaded on a full disk")
+    except StoreUnavailable:
+        pass
+space(200)
+pump.load_pending()
+send(sent)
+sent += 1
+facts.close()
+facts, pump = started()
+pump.load_pending()
+rows = facts.read("SELECT count(*) AS n, count(DISTINCT id) AS ids FROM predictions").row(0)
+assert rows == (sent * 100, sent * 100), (rows, sent)
+assert facts.read("SELECT count(*) FROM rejects").item() == 0
+assert facts.read("SELECT sum(requests) FROM traffic_hour WHERE dim = ''").item() == sent * 100
+assert inbox.after(0, 10) == []
+inbox.close()
+facts.close()
+"""
+)
 
 
 @pytest.fixture(params=["limit", "tmpfs"])
@@ -102,7 +167,11 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
         yield "limit", tmp_path
 
 
-@pytest.mark.parametrize(("script", "said"), [(INBOX, "the inbox cannot be written"), (FACTS, "the facts cannot be")])
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [(INBOX, "the inbox cannot be written"), (FACTS, "the facts cannot be"), (BEHIND, "cannot be written")],
+    ids=["inbox", "facts", "loader"],
+)
 def test_it_is_told_and_then_goes_on(small_disk: tuple[str, Path], script: str, said: str) -> None:
     mode, folder = small_disk
     done = subprocess.run(
