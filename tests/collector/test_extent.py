@@ -52,12 +52,13 @@ def test_what_is_nested_too_deeply_is_one_reject(encoding: str, depth: int) -> N
     good = prediction(id="good", **nested(MAX_DEPTH))
     decoded = DECODER.decode(body(encoding, prediction(**nested(depth)), good), encoding, 10)
     assert [event.id for event in decoded.events] == ["good"]
-    assert [(r.index, r.reason) for r in decoded.rejected] == [(0, "nested over 32 deep")]
+    assert [(r.index, r.reason) for r in decoded.rejected] == [(0, "nested over 64 deep")]
 
 
 def test_many_objects_side_by_side_are_not_deep() -> None:
     checks = [{"name": str(n)} for n in range(50)]
-    row = prediction(checks=checks)
+    extra = [{"n": n} for n in range(50)]
+    row = prediction(checks=checks, extra={"list": extra})
     assert may_exceed([row])
     assert exceeded(row) is None
     assert len(DECODER.decode(row, "ndjson", 10).events) == 1

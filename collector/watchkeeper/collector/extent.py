@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-MAX_DEPTH = 32
+MAX_DEPTH = 64
 """Objects and arrays within each other."""
 MAX_STRING = 100_000
 """Characters of one text."""
@@ -24,8 +24,8 @@ def may_exceed(rows: Sequence[bytes]) -> bool:
 def exceeded(row: bytes) -> str | None:
     """Say what of a row of JSON is beyond the limits.
 
-    >>> exceeded(b"[" * 33 + b"]" * 33)
-    'nested over 32 deep'
+    >>> exceeded(b"[" * 65 + b"]" * 65)
+    'nested over 64 deep'
     """
     if not may_exceed((row,)):
         return None
