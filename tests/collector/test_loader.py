@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from watchkeeper.collector.decoders.events import EventDecoder
 from watchkeeper.collector.decoders.gpu_samples import KIND as GPU_SAMPLES
+from watchkeeper.collector.extent import MAX_DEPTH
 from watchkeeper.collector.inbox import Incoming
 from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.schemas.errors import StoreUnavailable
@@ -172,7 +173,7 @@ def test_an_array_keeps_them_too(bench: Bench) -> None:
     assert [story(bench.facts, name)["extra"] for name in "ab"] == [{"color": "red"}, None]
 
 
-DEEP = "[" * 900 + "]" * 900
+DEEP = "[" * (MAX_DEPTH - 2) + "]" * (MAX_DEPTH - 2)
 CURIOUS = {
     "1e400 in a feature": ('"features":{"x":1e400,"y":2}', {"x": None, "y": 2.0}),
     "-1e400 in a feature": ('"features":{"x":-1e400,"y":2}', {"x": None, "y": 2.0}),

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import msgspec
 
+from watchkeeper.collector.shapes import fields_of
+
 MAX_DEPTH = 64
 """Objects and arrays within each other."""
 MAX_STRING = 100_000
@@ -29,7 +31,7 @@ def exceeded(row: bytes) -> str | None:
     """
     if not may_exceed((row,)):
         return None
-    level: list[object] = [msgspec.json.decode(row)]
+    level: list[object] = [fields_of(msgspec.Raw(row))]
     depth = 0
     while level:
         below: list[object] = []
