@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from watchkeeper_sdk import Client, _adopt, _backlog, _folder, _sender, _writer
-from watchkeeper_sdk._parcel import packed
+from watchkeeper_sdk import Client, _adopt, _folder, _sender
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs flock")
 TOLD = re.compile(r"(?P<client>\w+); logged=(?P<logged>\d+); dropped=(?P<dropped>\d+); pending=(?P<pending>\d+)")
@@ -361,65 +360,6 @@ def test_files_that_somebody_took_away_are_counted(sink, connect, spool, conserv
     assert list(sink.ids()) == [event_id]
 
 
-def test_a_line_without_an_end_is_no_event(tmp_path):
-    folder = tmp_path / "7-abc"
-    folder.mkdir()
-    _folder.segment(folder, 1).write_bytes(b'p1 {"id":"a"}\np2 {"id":"b"}\np3 {"id":')
-    backlog = _backlog.left(folder)
-    parcel = backlog.next(500)
-    assert parcel.lines == {"predictions": [b'{"id":"a"}', b'{"id":"b"}']}
-    assert (parcel.key, backlog.told()) == ("abc-1-0-28", (2, 0, 2))
-    backlog.answered(parcel, 2, 0, 0)
-    backlog.finish(parcel)
-    assert backlog.next(500) is None
-    assert backlog.told() == (2, 0, 0)
-    backlog.close()
-    assert not folder.exists()
-
-
-def test_a_plan_holds_for_who_comes_next(tmp_path):
-    folder = tmp_path / "7-abc"
-    folder.mkdir()
-    _folder.segment(folder, 1).write_bytes(b"".join(b'p%d {"id":"%d"}\n' % (n, n) for n in range(1, 101)))
-    first = _backlog.left(folder)
-    planned = first.next(10)
-    assert _backlog.left(folder) is None  # one at a time
-    first.forget()
-    second = _backlog.left(folder)
-    parcel = second.next(500)
-    assert (parcel.key, parcel.waiting, parcel.lines) == (planned.key, 10, planned.lines)
-    assert second.told() == (100, 0, 100)
-    second.answered(parcel, 10, 0, 0)
-    assert second.told() == (100, 0, 90)
-    second.finish(parcel)
-    assert second.next(500).waiting == 90
-    assert second.told() == (100, 0, 90)
-    second.close()
-
-
-def test_dropping_a_segment_under_way_counts_the_rest_of_it(tmp_path):
-    folder = tmp_path / "7-abc"
-    folder.mkdir()
-    lines = [b'p%d {"id":"%d"}\n' % (n, n) for n in range(1, 11)]
-    _folder.segment(folder, 1).write_bytes(b"".join([*lines, b"x11 invalid_call\n"]))
-    _folder.segment(folder, 12).write_bytes(b'p12 {"id":"12"}\n')
-    backlog = _backlog.left(folder)
-    parcel = backlog.next(4)
-    assert backlog.told() == (12, 1, 11)
-    assert _adopt.bound(tmp_path, 100, 0.0, [backlog]) == 10
-    assert parcel.void
-    backlog.finish(parcel)
-    assert backlog.told() == (12, 11, 1)
-    assert backlog.progress.dropped == {"invalid_call": 1, "spool_full": 10}
-    assert backlog.next(4).lines == {"predictions": [b'{"id":"12"}']}
-    backlog.close()
-
-
-def test_no_line_of_another_kind_is_sent():
-    parcel = packed("k", [b"", b"garbage", b'p {"a":1}', b'z9 {"a":1}', b'p2 {"id":"x"}'])
-    assert parcel.lines == {"predictions": [b'{"id":"x"}']}
-
-
 def test_the_usual_folder_is_the_users_own(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert _folder.usable(None) == tmp_path / "state" / "watchkeeper" / "spool"
@@ -457,19 +397,6 @@ def test_without_a_thread_events_stay_on_disk(sink, connect, spool, monkeypatch,
     assert [row["id"] for row in sink.rows()] == [first, second]
 
 
-def test_drops_that_stand_in_no_file_are_told_by_who_comes_next(tmp_path):
-    folder = tmp_path / "7-abc"
-    folder.mkdir()
-    _folder.segment(folder, 1).write_bytes(b'p1 {"id":"a"}\np2 {"id":"b"}\n')
-    first = _backlog.left(folder)
-    first.note(30, 20)  # as the owner does that had neither disk nor room in memory for twenty
-    first.next(500)
-    first.forget()
-    second = _backlog.left(folder)
-    assert second.told() == (30, 20, 2)
-    second.close()
-
-
 @pytest.mark.parametrize("spool_dir", ["", None], ids=["memory", "disk"])
 def test_the_thread_sleeps_while_there_is_nothing_to_do(sink, connect, monkeypatch, spool_dir):
     looked = []
@@ -504,18 +431,6 @@ def test_a_child_that_outlives_its_killed_parent_sends_what_the_parent_left(sink
     until(lambda: len(sink.rows()) == 6)
     assert sink.ids() == Counter(ids)
     assert list(missing(sink).values()) == [0, 0]
-
-
-def test_a_segment_is_known_to_grow_before_it_is_there(tmp_path, monkeypatch):
-    seen = []
-    writer = _writer.Writer(tmp_path, -1, 10, lambda: None)
-    real = os.open
-    monkeypatch.setattr(_writer.os, "open", lambda *args: seen.append(writer.growing) or real(*args))
-    assert all(writer.append(number, b"p%d {}\n" % number) for number in range(1, 5))
-    writer.close()
-    assert seen == [1, 3]
-    assert writer.growing == 0
-    assert _folder.segments(tmp_path) == [1, 3]
 
 
 def test_a_loss_is_told_even_if_nothing_else_is_ever_sent(sink, python):
