@@ -157,7 +157,8 @@ for thread in threads: thread.join()
 def test_a_fork_whose_hooks_do_not_run_is_noticed_by_the_next_call(sink, python):
     out = python(
         """
-import os
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
 os.register_at_fork = lambda **hooks: None  # as of a host that forks without telling
 import watchkeeper_sdk as wk
 wk.init(flush_interval=60)
