@@ -24,7 +24,7 @@ demo: $(STAMP)   ## a year of real flights, one planted fault: ARGS=--check for 
 	@$(BIN)/watchkeeper demo $(ARGS)
 
 test: $(STAMP)   ## every test that pip alone can run: ARGS="-k name" for a part
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 lint: $(STAMP)   ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

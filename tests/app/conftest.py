@@ -9,8 +9,9 @@ from e2e.running import Server
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory) -> Iterator[Server]:
-    """One real server for every test that only adds a service of its own."""
-    with Server(tmp_path_factory.mktemp("shared")) as server:
+    """One real server for every test that only adds a service of its own; nothing is analyzed, over many odd years."""
+    settings = {"WATCHKEEPER_SCHEDULE_TICK_SECONDS": "3600"}
+    with Server(tmp_path_factory.mktemp("shared"), settings) as server:
         yield server
 
 
