@@ -1,0 +1,1 @@
+"""The pure core of the verdict: numbers in, decisions out; no I/O and no clock."""

@@ -1,0 +1,135 @@
+"""How do the inputs look? Level, place and spread of each number, the mix of each category, and what is broken.
+
+A number is watched by its mean (cut at the reference's 0.2 and 99.8 %, so that one value of 1e6 neither hides nor
+fakes a drift) and by two *smooth ranks*: the mean of u and of (u - 1/2)^2, where u is the reference's distribution,
+interpolated between 21 quantiles. Exact ranks would react to a rescaled discrete value on the first day: that is how
+data is stored, not how it moves. Misleads where a feature has a season: a reference month does not know summer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Family, Floats, Rows, Table
+
+QUANTILES = 21
+CUT = (0.002, 0.998)
+TOP_VALUES = 8
+MIN_SHARE = 0.02
+FEWEST = 50
+"""Filled reference rows below which a feature is not watched."""
+RARE_BREAK = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A numeric feature as the reference had it."""
+
+    name: str
+    column: str
+    low: float
+    high: float
+    cut: tuple[float, float]
+    knots: Floats
+    places: Floats
+
+    def measure(self, rows: Rows, days: Days) -> Table:
+        """Measure it on some days."""
+        values = rows.floats(self.column)
+        rank = np.where(np.isnan(values), np.nan, np.interp(values, self.knots, self.places))
+        half = (self.high - self.low) / 2
+        beyond = (values < self.low - half) | (values > self.high + half)
+        table = {
+            f"{self.name} missing": days.share(np.isnan(values)),
+            f"{self.name} beyond the range": days.share(beyond, ~np.isnan(values)),
+        }
+        if self.low < self.high:
+            table[f"{self.name} mean"] = days.mean(np.clip(values, *self.cut))
+            table[f"{self.name} rank"] = days.mean(rank)
+            table[f"{self.name} spread"] = days.mean((rank - 0.5) ** 2)
+        return table
+
+    def channels(self) -> Iterator[Channel]:
+        """Name its channels."""
+        yield Channel(f"{self.name} missing", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
+        yield Channel(f"{self.name} beyond the range", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
+        if self.low < self.high:
+            for what in ("mean", "rank", "spread"):
+                yield Channel(f"{self.name} {what}", self.name, Family.INPUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A category (or a segment column) as the reference had it: every value, and those that are worth a channel."""
+
+    name: str
+    column: str
+    values: tuple[str, ...]
+    top: tuple[str, ...]
+
+    def measure(self, rows: Rows, days: Days) -> Table:
+        """Measure it on some days."""
+        codes = rows.codes(self.column, self.values)
+        table = {f"{self.name} missing": days.share(codes == -1), f"{self.name} unseen": days.share(codes == -2)}
+        for value in self.top:
+            table[f"{self.name}={value} share"] = days.share(codes == self.values.index(value))
+        return table
+
+    def channels(self) -> Iterator[Channel]:
+        """Name its channels."""
+        yield Channel(f"{self.name} missing", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
+        yield Channel(f"{self.name} unseen", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
+        for value in self.top:
+            yield Channel(f"{self.name}={value} share", self.name, Family.INPUT, share=True)
+
+
+def number(rows: Rows, name: str, column: str) -> Number | None:
+    """Learn a numeric feature from reference rows; None where there is too little.
+
+    >>> frame = pl.DataFrame({"day": [0, 1] * 100, "x": [float(i) for i in range(200)]})
+    >>> learned = number(Rows(frame, {"x": "x"}, {}, {}), "x", "x")
+    >>> later = pl.DataFrame({"day": [0] * 4, "x": [150.0, 160.0, 170.0, 5000.0]})
+    >>> {k: round(m.values[0], 2) for k, m in learned.measure(Rows(later, {}, {}, {}), Days(np.zeros(4, int), 1)).items()}
+    {'x missing': 0.0, 'x beyond the range': 0.25, 'x mean': 169.65, 'x rank': 0.85, 'x spread': 0.13}
+    """
+    values = rows.floats(column)
+    known = np.sort(values[np.isfinite(values)])
+    if known.size < FEWEST:
+        return None
+    at = np.linspace(0, 1, QUANTILES)
+    knots = np.quantile(known, at)
+    distinct = np.unique(knots)
+    places = np.array([at[knots == knot].mean() for knot in distinct])
+    cut = np.quantile(known, CUT)
+    return Number(name, column, float(known[0]), float(known[-1]), (float(cut[0]), float(cut[1])), distinct, places)
+
+
+def category(rows: Rows, name: str, column: str) -> Category | None:
+    """Learn a category from reference rows; None where there is too little, or too many values to watch."""
+    counted = rows.frame[column].cast(pl.String).drop_nulls().value_counts(sort=True, name="n")
+    total = int(counted["n"].sum())
+    if total < FEWEST or counted.height > total // 4:
+        return None
+    values: list[str] = counted[column].to_list()
+    ordered = sorted(zip(counted["n"].to_list(), values, strict=True), key=lambda pair: (-int(pair[0]), pair[1]))
+    top = [value for n, value in ordered[:TOP_VALUES] if n >= MIN_SHARE * total]
+    if len(values) == 1:
+        top = []
+    elif len(values) == 2:
+        top = top[:1]  # the other share says the same
+    return Category(name, column, tuple(value for _, value in ordered), tuple(top))
+
+
+def learn(rows: Rows) -> list[Number | Category]:
+    """Learn every feature and segment column."""
+    numbers = (number(rows, name, column) for name, column in rows.numeric.items())
+    columns = dict(rows.category)
+    for name, column in rows.segment.items():
+        if name not in columns and not any(rows.frame[column].equals(rows.frame[one]) for one in columns.values()):
+            columns[name] = column
+    categories = (category(rows, name, column) for name, column in columns.items())
+    return [one for one in (*numbers, *categories) if one is not None]

@@ -1,0 +1,49 @@
+"""What is normal for one model: everything that is learned from the reference, and the channels that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from watchkeeper.analyzers.verdict.core import features, operations, outcomes, scores, segments
+from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Rows, Table
+from watchkeeper.analyzers.verdict.core.features import Category, Number
+from watchkeeper.analyzers.verdict.core.operations import Operations
+from watchkeeper.analyzers.verdict.core.outcomes import Errors, Outcomes
+from watchkeeper.analyzers.verdict.core.scores import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a model's rows were like in the reference, known as soon as it is over."""
+
+    inputs: tuple[Number | Category, ...]
+    score: Score | None
+    operations: Operations | None
+    segments: tuple[segments.Segment, ...]
+
+    def measure(self, rows: Rows, count: int) -> Table:
+        """Measure ``count`` days from day 0 on."""
+        days = Days.of(rows, count)
+        table: Table = {}
+        for part in (*self.inputs, self.score, self.operations):
+            if part is not None:
+                table |= part.measure(rows, days)
+        return table
+
+    def channels(self) -> list[Channel]:
+        """Name the channels."""
+        parts = (*self.inputs, self.score, self.operations)
+        return [channel for part in parts if part is not None for channel in part.channels()]
+
+
+def learn(rows: Rows) -> Profile:
+    """Learn from the reference's rows."""
+    inputs = tuple(features.learn(rows))
+    kinds = tuple(one for one in inputs if isinstance(one, Category))
+    parts = segments.learn(rows)
+    return Profile(inputs, scores.learn(rows), operations.learn(rows, kinds, parts), parts)
+
+
+def learn_outcomes(rows: Rows, profile: Profile) -> Outcomes | Errors | None:
+    """Learn what the outcomes of the reference were like, once they are known."""
+    return outcomes.learn(rows, profile.segments)

@@ -1,0 +1,115 @@
+"""How unusual is a day? Each channel in units of its own spread between days, not between rows.
+
+Rows of one day are alike (weather, an incident, a campaign), so that the reference's days say how much days differ; a
+weekday's own level is believed as far as the reference's weeks agree on it (James-Stein). A day counts at most four
+spreads, and weighs less when it has few rows. Misleads with fewer than two weeks: then nothing is judged.
+Source: Efron and Morris 1973, JASA 68, for the shrinkage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from watchkeeper.analyzers.verdict.core.channels import Floats
+
+WEEK = 7
+CLIP = 4.0
+SKEWED = 1.0
+EVEN = 0.25
+"""Days that are more alike than this share of what chance would give were dealt out evenly; they are not trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One channel's level, weekday effects (by day modulo 7) and spread, from the reference."""
+
+    level: float
+    weekday: Floats
+    spread: float
+    rows: float
+    inside: float
+    """Share of the day's variance that its rows explain: that part grows as rows get fewer."""
+    log_at: float | None = None
+    share: bool = False
+
+    def apply(self, values: Floats, rows: Floats, first_day: int) -> tuple[Floats, Floats]:
+        """Give z (0 where there is no number) and the weight of each day."""
+        shown = transformed(values, share=self.share, log_at=self.log_at)
+        places = (np.arange(len(values)) + first_day) % WEEK
+        z = (shown - self.level - self.weekday[places]) / self.spread
+        with np.errstate(divide="ignore"):
+            weight = 1 / (1 - self.inside + self.inside * self.rows / rows)
+        there = ~np.isnan(z) & (rows > 0)
+        return np.where(there, np.clip(z, -CLIP, CLIP), 0.0), np.where(there, weight, 0.0)
+
+
+def transformed(values: Floats, *, share: bool, log_at: float | None) -> Floats:
+    """Give shares as the arcsine of their root, burst-like amounts as a logarithm, all else as it is."""
+    if share:
+        return np.arcsin(np.sqrt(np.clip(values, 0.0, 1.0)))
+    return values if log_at is None else np.log1p(np.maximum(values, 0.0) / log_at)
+
+
+def scale(values: Floats, rows: Floats, within: float, *, share: bool = False) -> Scale | None:
+    """Learn a channel from the reference's days, day 0 first; None where no two days differ.
+
+    >>> calm = np.array([10.0, 10, 10, 10, 10, 14, 14] * 4) + np.tile([-0.1, 0.1], 14)
+    >>> learned = scale(calm, np.full(28, 100.0), 0.0)
+    >>> z, weight = learned.apply(np.array([10.0, 14.0, 12.0]), np.array([100.0, 100.0, 0.0]), 4)
+    >>> np.round(z, 1).tolist(), weight.tolist()
+    ([0.0, 0.0, 0.0], [1.0, 1.0, 0.0])
+    """
+    there = ~np.isnan(values) & (rows > 0)
+    if there.sum() < 2 * WEEK:
+        return None
+    log_at = None if share else _log_at(values[there])
+    shown = transformed(values, share=share, log_at=log_at)
+    level, weekday, spread = _fit(shown[None, :], there[None, :])
+    usual = float(np.median(rows[there]))
+    noise = 0.25 / usual if share else within / usual
+    found = max(float(spread[0]), EVEN * noise**0.5 if log_at is None else 0.0)
+    if found <= 1e-9 * max(abs(float(level[0])), 1e-3):
+        return None
+    inside = 0.0 if log_at is not None else min(noise / found**2, 1.0)
+    return Scale(float(level[0]), weekday[0], found, usual, inside, log_at, share)
+
+
+def _log_at(values: Floats) -> float | None:
+    """Say whether an amount is burst-like (never negative, skewed): then give what its logarithm is taken at."""
+    middle, spread = float(np.median(values)), float(values.std())
+    if values.min() < 0 or spread == 0 or middle <= 0:
+        return None
+    skewness = float((((values - values.mean()) / spread) ** 3).mean())
+    return middle if skewness > SKEWED else None
+
+
+def _fit(shown: Floats, there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> tuple[Floats, Floats, Floats]:
+    """Fit level, shrunk weekday effects and spread of many series at once (one a row)."""
+    held = np.where(there, shown, 0.0)
+    count = there.sum(1)
+    level = held.sum(1) / count
+    off = np.where(there, shown - level[:, None], 0.0)
+    places = np.arange(shown.shape[1]) % WEEK
+    seen = np.stack([there[:, places == place].sum(1) for place in range(WEEK)], axis=1)
+    effect = np.stack([off[:, places == place].sum(1) for place in range(WEEK)], axis=1) / np.maximum(seen, 1)
+    left = np.where(there, off - effect[:, places], 0.0)
+    free = np.maximum(count - WEEK, 1)
+    noise = (left**2).sum(1) / free
+    between = (seen * effect**2).sum(1) / (WEEK - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kept = 1 - (WEEK - 3) / (WEEK - 1) * free / (free + 2) * noise / between
+    kept = np.clip(np.nan_to_num(kept), 0.0, 1.0)
+    weekday = kept[:, None] * effect
+    rest = np.where(there, off - weekday[:, places], 0.0)
+    spread = np.sqrt((rest**2).sum(1) / np.maximum(count - 1 - (WEEK - 1) * kept, 1))
+    return level, weekday, spread
+
+
+def standardised(series: Floats, reference: int) -> Floats:
+    """Put many whole series (one a row) through the same steps at once: for the simulation of the null."""
+    there = np.ones((series.shape[0], reference), dtype=np.bool_)
+    level, weekday, spread = _fit(series[:, :reference], there)
+    places = np.arange(series.shape[1]) % WEEK
+    return np.clip((series - level[:, None] - weekday[:, places]) / spread[:, None], -CLIP, CLIP)
