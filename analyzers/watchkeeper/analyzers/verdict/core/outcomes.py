@@ -21,7 +21,7 @@ from watchkeeper.analyzers.verdict.core.scores import logit
 from watchkeeper.analyzers.verdict.core.segments import Segment
 
 CLIP = (0.07, 0.93)
-SEGMENT_CLIP = (0.03, 0.97)
+SEGMENT_CLIP = (0.05, 0.95)
 FEWEST = 100
 ROUNDS = 12
 STEEPEST = 3.0
@@ -59,7 +59,7 @@ class Outcomes:
         return table
 
     def _whole(self, odds: Floats, y: Floats, p: Floats, correct: Floats, days: Days) -> Table:
-        held = np.clip(p, 0.01, 0.99)
+        held = np.clip(p, 0.03, 0.97)
         loss = -np.where(y == 1, np.log(held), np.log(1 - held))
         expected = -held * np.log(held) - (1 - held) * np.log(1 - held)
         lean = np.clip((odds - self.center) / self.scale, -STEEPEST, STEEPEST)
