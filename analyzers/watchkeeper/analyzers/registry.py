@@ -51,7 +51,8 @@ def _modules() -> Iterator[ModuleType]:
         if folder.ispkg:
             inside = importlib.import_module(folder.name)
             for file in pkgutil.iter_modules(inside.__path__, folder.name + "."):
-                yield importlib.import_module(file.name)
+                if not file.ispkg:  # a folder inside is the pure core of its method
+                    yield importlib.import_module(file.name)
     for point in entry_points(group=GROUP):
         yield importlib.import_module(point.module)
 

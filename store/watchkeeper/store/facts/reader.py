@@ -296,6 +296,10 @@ class FactReader:
         """Give a few predictions of the window that show what is asked for."""
         return showing.ids(self.facts, (service, model), window)
 
+    def store(self) -> FactStore:
+        """Give the store itself, for reads that are no sum over rollups (see ``raw_rows``)."""
+        return self.facts
+
     def schema(self, service: str, model: str, window: Window) -> pl.DataFrame:
         """List the features of each schema version that had begun by the window's end; a new one is a change of type.
 

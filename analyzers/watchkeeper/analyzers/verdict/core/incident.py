@@ -27,6 +27,8 @@ HALF_LIFE = 84.0
 FEW_INPUTS = 3
 FEW_SEGMENTS = 2
 STRONGEST = -600.0
+FEWEST_CHANNELS = 20
+"""With fewer channels each gets no more than it would among so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,10 @@ def limit(alerts_per_month: float, channels: int) -> float:
 
     The budget is an upper bound (union bound over the channels): channels that move together spend less.
     """
-    return math.log(alerts_per_month * HORIZON_MONTHS / max(channels, 1))
+    return math.log(alerts_per_month * HORIZON_MONTHS / max(channels, FEWEST_CHANNELS))
 
 
-def strengths(log_chances: Floats, limit_: float) -> Floats:
+def strengths(log_chances: Floats, limit_: Floats | float) -> Floats:
     """Give how strong each channel is on each day: 1 at the threshold, 2 at twice the t value."""
     return np.sqrt(np.maximum(log_chances, STRONGEST) / limit_)
 

@@ -1,0 +1,261 @@
+"""One model's course since its reference: every channel by day, what is said on each day, and the incident after it.
+
+A day is measured once, from at most 20,000 rows, and then kept in memory; a new day costs one day. Outcomes are taken
+as known when the model's usual delay has passed, so that no day's number changes later. In one run of the schedule
+(a replay, a server that catches up) whole weeks are read at once: each day still rests on its own rows alone, and on
+those before it. What a run read ahead of its last evaluation is forgotten by the next.
+Misleads where rows come more than a week late: their day stays as it was measured, until the server starts again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from watchkeeper.analyzers.verdict.core import incident, profile, strength
+from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Floats, Measured, Rows, Table
+from watchkeeper.analyzers.verdict.core.incident import Alert, State
+from watchkeeper.analyzers.verdict.core.outcomes import Errors, Outcomes
+from watchkeeper.analyzers.verdict.core.profile import Profile
+from watchkeeper.analyzers.verdict.core.strength import Watched
+from watchkeeper.schemas.findings import Window
+from watchkeeper.store.clock import stored
+from watchkeeper.store.facts import raw_rows
+from watchkeeper.store.facts.connection import FactStore
+
+DAY = timedelta(days=1)
+MOST_ROWS = 20_000
+"""Rows of a day that are read."""
+STRETCH = 28
+LEAST_DAYS = 14
+MIN_KNOWN = 200
+MOST_DELAY = 120
+LATE_QUANTILE = 0.9
+RECHECKED = 7
+
+
+@dataclass(slots=True)
+class Course:
+    """Grows by days; day 0 is the reference's first."""
+
+    facts: FactStore
+    pair: tuple[str, str]
+    reference: Window
+    alerts_per_month: float
+    table: Table = field(default_factory=dict[str, Measured])
+    days: int = 0
+    late: int = 0
+    requests: list[int] = field(default_factory=list[int])
+    strengths: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    log_chances: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    states: list[State] = field(default_factory=list[State])
+    alerts: list[tuple[Alert, ...]] = field(default_factory=list[tuple[Alert, ...]])
+    watched: list[Watched] = field(default_factory=list[Watched])
+    watched_late: list[Watched] = field(default_factory=list[Watched])
+    delay: int | None = None
+    settled: int = 0
+    _profile: Profile | None = None
+    _outcomes: Outcomes | Errors | None = None
+    _columns: list[raw_rows.FeatureColumn] = field(default_factory=list[raw_rows.FeatureColumn])
+    _run: object = None
+
+    @property
+    def length(self) -> int:
+        """Days of the reference."""
+        return self.reference.length // DAY
+
+    @property
+    def channels(self) -> list[Channel]:
+        """Every channel in force, in the order of ``strengths``."""
+        return [one.channel for one in (*self.watched, *self.watched_late)]
+
+    def grow(self, until: int, ahead: int, run: object) -> None:
+        """Make sure that day ``until - 1`` is judged; days up to ``ahead`` are complete and may be read with it."""
+        if run is not self._run:
+            self._run = run
+            self._forget(min(self.settled, self._first_changed()))
+        while self.days < until:
+            self._extend(min(max(until, ahead), self.days + STRETCH if self.days else self.length))
+        self.settled = max(self.settled, until)
+
+    def window(self, day: int) -> Window:
+        """Give the span of a day."""
+        start = self.reference.start + day * DAY
+        return Window(start, start + DAY)
+
+    def rows_of(self, day: int) -> float:
+        """Give how many predictions a day had."""
+        return self.requests[day]
+
+    def _extend(self, until: int) -> None:
+        span = Window(self.window(self.days).start, self.window(until).start)
+        counted = self._requests(span, until - self.days)
+        if self._profile is None:
+            self._columns = raw_rows.feature_columns(self.facts, self.pair)
+        rows = self._rows(span, counted)
+        if self._profile is None:
+            self._profile = profile.learn(rows)
+        _append(self.table, self._profile.measure(rows, until - self.days))
+        if not self.watched:
+            self.watched = strength.watch(self._profile.channels(), self.table, self.length)
+        self.requests += counted
+        self.days = until
+        self._learn_delay()
+        self._extend_late()
+        self._judge()
+
+    def _rows(self, span: Window, counted: Sequence[int]) -> Rows:
+        keep = min(1.0, MOST_ROWS / max(*counted, 1))
+        return self._named(raw_rows.prediction_rows(self.facts, self.pair, span, self._columns, keep), span)
+
+    def _named(self, frame: pl.DataFrame, span: Window) -> Rows:
+        ts = pl.col("ts")
+        frame = frame.with_columns(
+            ((ts - stored(span.start)).dt.total_seconds() // 86_400).cast(pl.Int64).alias("day"),
+            (ts.dt.hour() + ts.dt.minute() / 60).alias("hour"),
+        )
+        here = [one for one in self._columns if one.column in frame.columns]
+        return Rows(
+            frame,
+            {one.name: one.column for one in here if (one.role, one.kind) == ("feature", "numeric")},
+            {one.name: one.column for one in here if (one.role, one.kind) == ("feature", "category")},
+            {one.name: one.column for one in here if one.role == "segment"},
+        )
+
+    def _requests(self, span: Window, days: int) -> list[int]:
+        frame = self.facts.read(
+            """SELECT date_diff('day', $start_ts::TIMESTAMP, bucket) AS day, sum(requests)::BIGINT AS n
+               FROM traffic_hour WHERE service = $service AND model = $model AND dim = ''
+                 AND bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL""",
+            {
+                "service": self.pair[0],
+                "model": self.pair[1],
+                "start_ts": stored(span.start),
+                "end_ts": stored(span.end),
+            },
+        )
+        known = dict(frame.iter_rows())
+        return [int(known.get(day, 0)) for day in range(days)]
+
+    def _learn_delay(self) -> None:
+        """Find the first day on which nine of ten outcomes of the reference were known, by what was known then."""
+        if self.delay is not None or self.days <= self.length:
+            return
+        span = self.days - self.length
+        delays = raw_rows.outcome_delays(self.facts, self.pair, self.reference)
+        delay, known = delays["delay"].to_numpy(), delays["known"].to_numpy()
+        for days in range(min(span, MOST_DELAY) + 1):
+            seen = delay[known <= days]
+            if seen.size >= MIN_KNOWN and math.ceil(float(np.quantile(seen, LATE_QUANTILE)) - 1e-6) <= days:
+                self.delay = days
+                return
+
+    def _extend_late(self) -> None:
+        """Measure the days whose outcomes have become known by the end of the last day."""
+        if self.delay is None or self._profile is None:
+            return
+        until = self.days - self.delay
+        first = self.late == 0
+        if until <= self.late or (first and until < self.length):
+            return
+        span = Window(self.window(self.late).start, self.window(until).start)
+        keep = min(1.0, MOST_ROWS / max(*self.requests[self.late : until], 1))
+        segments = [one for one in self._columns if one.role == "segment"]
+        frame = raw_rows.outcome_rows(self.facts, self.pair, span, segments, self.delay * DAY, keep)
+        rows = self._named(frame, span)
+        if first:
+            days = rows.frame["day"].to_numpy()
+            self._outcomes = profile.learn_outcomes(rows.only(days < self.length), self._profile)
+        if self._outcomes is None:
+            self.late = until
+            return
+        _append(self.table, self._outcomes.measure(rows, Days.of(rows, until - self.late)))
+        self.late = until
+        if first:
+            self.watched_late = strength.watch(list(self._outcomes.channels()), self.table, self.length)
+
+    def _judge(self) -> None:
+        """Judge the days that are measured and not judged: each by what was measured up to it."""
+        first = self.length + len(self.states)
+        if self.days <= first:
+            return
+        found = strength.log_chances(self.watched, self.table, self.length, first)
+        parts = [found] if self.watched else []
+        if self.watched_late and self.delay is not None:
+            parts.append(self._late_chances(first))
+        count = self.days - first
+        joined = np.concatenate(parts) if parts else np.zeros((0, count))
+        bounds = np.full(count, incident.limit(self.alerts_per_month, len(self.watched)))
+        if self.delay is not None and self.watched_late:
+            ready = np.arange(first, self.days) >= self.length + self.delay
+            bounds[ready] = incident.limit(self.alerts_per_month, len(joined))
+        self.log_chances = _beside(self.log_chances, joined)
+        self.strengths = _beside(self.strengths, incident.strengths(joined, bounds))
+        channels = self.channels
+        for place in range(len(self.states), len(self.states) + count):
+            calm = not bool((self.strengths[:, place] > 1).any())
+            subjects = [] if calm else incident.active(channels, self.strengths, place)
+            before = self.states[-1] if self.states else State()
+            state, alerts = incident.step(before, self.length + place, subjects, calm=calm)
+            self.states.append(state)
+            self.alerts.append(alerts)
+
+    def _late_chances(self, first: int) -> Floats:
+        """Give what outcomes say on each day: of the rows that are ``delay`` days old."""
+        delay = self.delay or 0
+        begin = max(first - delay, self.length)
+        found = strength.log_chances(self.watched_late, self.table, self.length, begin)
+        empty = self.days - first - found.shape[1]
+        return np.concatenate([np.zeros((found.shape[0], empty)), found], axis=1)
+
+    def _first_changed(self) -> int:
+        """Find the first of the last days that has other rows now than when it was measured."""
+        start = max(self.settled - RECHECKED, self.length)
+        if self.settled <= start:
+            return self.settled
+        now = self._requests(Window(self.window(start).start, self.window(self.settled).start), self.settled - start)
+        changed = (start + place for place, n in enumerate(now) if n != self.requests[start + place])
+        return next(changed, self.settled)
+
+    def _forget(self, until: int) -> None:
+        """Go back to the end of day ``until - 1``; the reference stays."""
+        if until >= self.days:
+            return
+        until = max(until, self.length)
+        late = min(self.late, max(until - (self.delay or 0), 0))
+        if self.delay is not None and late < self.length:
+            late, self.delay, self.watched_late, self._outcomes = 0, None, [], None
+        of_outcomes = {one.channel.name for one in self.watched_late}
+        for name, measured in self.table.items():
+            stop = late if name in of_outcomes else until
+            self.table[name] = Measured(measured.values[:stop], measured.rows[:stop], measured.within)
+        self.days, self.late = until, late
+        del self.requests[until:]
+        judged = until - self.length
+        del self.states[judged:], self.alerts[judged:]
+        self.strengths = self.strengths[: len(self.channels), :judged]
+        self.log_chances = self.log_chances[: len(self.channels), :judged]
+
+
+def _append(table: Table, more: Table) -> None:
+    for name, measured in more.items():
+        before = table.get(name)
+        if before is None:
+            table[name] = measured
+        else:
+            values = np.concatenate([before.values, measured.values])
+            table[name] = Measured(values, np.concatenate([before.rows, measured.rows]), before.within)
+
+
+def _beside(before: Floats, more: Floats) -> Floats:
+    """Put new days after the old ones; channels that are new said nothing before."""
+    if before.shape[1] == 0:
+        return more
+    padded = np.zeros((more.shape[0], before.shape[1]))
+    padded[: before.shape[0]] = before
+    return np.concatenate([padded, more], axis=1)

@@ -1,0 +1,182 @@
+"""What has changed for the worse, or in what comes in, and since when? One verdict over all that a model gives.
+
+Every feature, the scores, matured outcomes, segments and operations are watched by day against the kept reference, with
+one budget of false alerts for all of them together. One incident a model: it speaks for a new subject or a much
+stronger one, never daily. A loss (errors, calibration, segments, latency, failures, cost) is a page; a change of the
+inputs alone is a ticket. Misleads where the reference is not like the rest of the year: a season is a change too, told
+once. ``alerts_per_month`` is an upper bound; on real days that change nothing about a third of it is spent.
+Sources stand in the files of ``verdict/core``; the design is measured in docs/detection.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from watchkeeper.analyzers import phrases
+from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
+from watchkeeper.analyzers.evaluation import Evaluation, Param, Scope, Snapshot, scopes
+from watchkeeper.analyzers.intervals import grade
+from watchkeeper.analyzers.memo import once
+from watchkeeper.analyzers.verdict.core.channels import Channel, Family
+from watchkeeper.analyzers.verdict.core.incident import Alert
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
+from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.facts.examples import Requests, Showing, WithAnyValue, WithValue, Wrong
+
+if TYPE_CHECKING:
+    from watchkeeper.store.facts.reader import FactReader
+
+SHOWN = 7
+NAMED = 5
+NEAR = 0.7
+"""From this strength on a subject is named behind those that are told."""
+_ANY = Requests("cost")
+_OF_OPERATIONS = {
+    "latency": Requests("latency", 0.0),
+    "latency_p99": Requests("latency", 0.0),
+    "ok": Requests("errors"),
+    "attempts": Requests("retries"),
+}
+Key = tuple[str, str, datetime, float]
+
+
+class Change:
+    """Keeps the course of every model of every store that it was asked about."""
+
+    name = "verdict.change"
+    question = "What has changed for the worse, or in what comes in, within one budget of false alerts?"
+    metric = "change"
+    every = DAY
+    span = DAY
+    quiet = timedelta(days=28)
+
+    def __init__(self) -> None:
+        self._courses: WeakKeyDictionary[FactStore, dict[Key, Course]] = WeakKeyDictionary()
+
+    @property
+    def params(self) -> dict[str, Param]:
+        """The budget: false alerts of one model in 30 days, at most."""
+        return {"alerts_per_month": 0.134}
+
+    def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
+        """Judge the last whole day of every model that has a reference of two weeks or more."""
+        findings: list[Finding] = []
+        judged: set[tuple[str, str]] = set()
+        for scope in scopes(self, facts, declared, window, as_of):
+            reference = scope.reference
+            if reference is None or reference.length < LEAST_DAYS * DAY:
+                continue
+            day = (as_of - reference.start) // DAY - 1
+            course = self._course(scope, reference)
+            if day < course.length:
+                continue
+            course.grow(day + 1, (scope.info.last_ts - reference.start) // DAY, once(facts, self.name, object))
+            if course.rows_of(day):
+                judged.add(scope.pair)
+            alerts = course.alerts[day - course.length]
+            findings += [self._finding(scope, course, alert) for alert in alerts]
+        return Evaluation(tuple(findings), (), frozenset(judged))
+
+    def recompute(self, snapshot: Snapshot) -> float:
+        """Give the mean of the days that are shown, each weighed by its rows."""
+        return _mean(cast("list[list[float]]", snapshot["days"]))
+
+    def _course(self, scope: Scope, reference: Window) -> Course:
+        store = scope.facts.store()
+        budget = scope.settings.number("alerts_per_month")
+        courses = self._courses.setdefault(store, {})
+        key = (*scope.pair, reference.end, budget)
+        if key not in courses:
+            courses[key] = Course(store, scope.pair, reference, budget)
+        return courses[key]
+
+    def _finding(self, scope: Scope, course: Course, alert: Alert) -> Finding:
+        first = alert.subjects[0]
+        channel = course.channels[first.channel]
+        day = alert.day - (course.delay or 0 if channel.late else 0)
+        window = course.window(day)
+        shown = _days(course, channel, max(day - SHOWN + 1, course.length), day + 1)
+        usual = _days(course, channel, 0, course.length)
+        snapshot: Snapshot = {"channel": channel.name, "days": list(shown), "reference": list(usual)}
+        observed, reference = self.recompute(snapshot), _mean(usual)
+        chance = course.log_chances[first.channel, alert.day - course.length] + math.log(len(course.channels))
+        p_value, n = min(1.0, math.exp(min(float(chance), 0.0))), int(sum(rows for _, rows in shown))
+        names = _ranked(course, alert)
+        return Finding(
+            analyzer=self.name,
+            service=scope.service,
+            model=scope.model,
+            metric=self.metric if alert.time == 1 else f"{self.metric}, stronger ({alert.time})",
+            subjects=names,
+            window=window,
+            as_of=scope.as_of,
+            observed=observed,
+            severity=scope.settings.severity_or(Severity.PAGE if alert.page else Severity.TICKET),
+            summary=phrases.sentence(_summary(scope, channel, observed, reference, names)),
+            evidence=Evidence("steps and ramps over several clocks", n, p_value, grade(p_value, n), snapshot),
+            reference=reference,
+            effect=observed - reference,
+            unit="share" if channel.share else "",
+            examples=_examples(scope, channel, observed > reference, window),
+        )
+
+
+def _days(course: Course, channel: Channel, start: int, end: int) -> list[list[float]]:
+    measured = course.table[channel.name]
+    pairs = zip(measured.values[start:end].tolist(), measured.rows[start:end].tolist(), strict=True)
+    return [[value, rows] for value, rows in pairs if rows > 0 and math.isfinite(value)]
+
+
+def _mean(days: Sequence[Sequence[float]]) -> float:
+    rows = math.fsum(day[1] for day in days)
+    return math.fsum(day[0] * day[1] for day in days) / rows if rows else 0.0
+
+
+def _ranked(course: Course, alert: Alert) -> tuple[str, ...]:
+    """Give the names of what is new, and after them whatever else of its kind is near its threshold that day."""
+    names = [subject.name for subject in alert.subjects]
+    strengths = course.strengths[:, alert.day - course.length]
+    for place in np.argsort(-strengths):
+        channel = course.channels[int(place)]
+        alike = channel.family.harm if alert.page else channel.family in (Family.INPUT, Family.BREAK)
+        if strengths[place] > NEAR and alike and channel.subject not in names:
+            names.append(channel.subject)
+    return tuple(names[: max(NAMED, len(alert.subjects))])
+
+
+
+def _summary(scope: Scope, channel: Channel, observed: float, reference: float, names: Sequence[str]) -> str:
+    show = phrases.percent if channel.share else phrases.amount
+    what = "is worse" if channel.family.harm else "has changed"
+    others = f"; also {', '.join(names[1:3])}" if len(names) > 1 else ""
+    return (
+        f"{channel.subject} of {scope.service} {what}: {channel.name} {show(observed)} over the last week, "
+        f"{show(reference)} in the reference{others}."
+    )
+
+
+def _examples(scope: Scope, channel: Channel, risen: bool, window: Window) -> tuple[str, ...]:
+    return scope.examples(_showing(scope, channel, risen), window) or scope.examples(_ANY, window)
+
+
+def _showing(scope: Scope, channel: Channel, risen: bool) -> Showing:
+    if channel.late:
+        return Wrong(scope.as_of)
+    if channel.subject in _OF_OPERATIONS:
+        return _OF_OPERATIONS[channel.subject]
+    if channel.family in (Family.OPERATION, Family.SEGMENT):
+        return _ANY
+    if channel.name.endswith(" missing"):
+        return WithValue(channel.subject, None)
+    name, _, value = channel.name.removesuffix(" share").partition("=")
+    return WithValue(name, value) if channel.share and value and risen else WithAnyValue(channel.subject)
+
+
+ANALYZER = Change()
