@@ -76,8 +76,11 @@ def backtest(file: Path, reference_days: int) -> dict[str, object]:
 
 
 def _useful(columns: Sequence[str]) -> dict[str, Analyzer]:
-    """Leave out what such a file cannot hold: GPUs, objectives, values, and prices unless there is a cost."""
-    without = ("gpu.", "slo.", "impact.") if "cost" in columns else ("gpu.", "slo.", "impact.", "cost.")
+    """Leave out what such a file cannot hold (GPUs, objectives, values, prices unless there is a cost) or never alerts.
+
+    What only gives readings and notices tells nobody anything, and is most of the work.
+    """
+    without = ("gpu.", "slo.", "impact.", "drift.", "quality.", *(() if "cost" in columns else ("cost.",)))
     return {name: analyzer for name, analyzer in discover().items() if not name.startswith(without)}
 
 

@@ -228,9 +228,10 @@ class Course:
             return
         until = max(until, self.length)
         late = min(self.late, max(until - (self.delay or 0), 0))
-        if self.delay is not None and late < self.length:
-            late, self.delay, self.watched_late, self._outcomes = 0, None, [], None
-        of_outcomes = {one.channel.name for one in self.watched_late}
+        late = late if late >= self.length else 0
+        of_outcomes = {channel.name for channel in self._outcomes.channels()} if self._outcomes else set[str]()
+        if late == 0:
+            self.delay, self.watched_late, self._outcomes = None, [], None
         for name, measured in self.table.items():
             stop = late if name in of_outcomes else until
             self.table[name] = Measured(measured.values[:stop], measured.rows[:stop], measured.within)

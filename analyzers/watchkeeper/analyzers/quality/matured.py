@@ -5,7 +5,8 @@ days differ by counts, never the number of rows alone. The window lies as far ba
 reference. It is judged only if its maturity is at least ``min_maturity`` of the reference's; until then its reading
 is partial. Misleads when the outcomes that come early are not like those that come late, and when the mix of cases
 changes: a harder mix is more error without a worse model. Source: Student's t over daily rates, each clipped at three
-day-level standard deviations, so that one bad day cannot decide.
+day-level standard deviations, so that one bad day cannot decide. A notice: ``verdict.change`` alerts on errors, within
+the budget of false alerts of the whole model; a monitor may make this one louder.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Matured:
         return Case(window, now[0], now[1], before[1], usual[1], maturity, ripe)
 
     def _finding(self, scope: Scope, case: Case) -> Finding | None:
-        """Alert where the error is higher by enough, beyond chance, today and as of yesterday."""
+        """Say where the error is higher by enough, beyond chance, today and as of yesterday."""
         usual = case.usual.rate
         rise = case.now.rate / usual - 1 if usual else math.inf
         latest, earlier = compare(case.now, case.usual), compare(case.before, case.usual)
@@ -211,7 +212,7 @@ class Matured:
             window=case.window,
             as_of=scope.as_of,
             observed=observed,
-            severity=scope.settings.severity_or(Severity.TICKET),
+            severity=scope.settings.severity_or(Severity.NOTICE),
             summary=phrases.sentence(_summary(scope, case, observed)),
             evidence=Evidence(
                 "t over daily errors",

@@ -38,7 +38,7 @@ class Work:
             parts += [size, *(np.maximum(size - knot, 0) for knot in knots)]
         for kind in self.kinds:
             codes = rows.codes(kind.column, kind.values)
-            parts += [(codes == kind.values.index(value)).astype(np.float64) for value in kind.top]
+            parts += [(codes == kind.values.index(value)).astype(np.float64) for value in kind.top[1:]]
         slot = np.nan_to_num(rows.floats("hour")) // (24 / HOURS)
         parts += [(slot == place).astype(np.float64) for place in range(1, HOURS)]
         return np.column_stack(parts)
