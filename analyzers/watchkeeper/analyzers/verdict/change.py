@@ -26,7 +26,7 @@ from watchkeeper.analyzers.memo import once
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
 from watchkeeper.analyzers.verdict.core.incident import Alert
 from watchkeeper.schemas.declared import Declarations
-from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
+from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Requests, Showing, WithAnyValue, WithValue, Wrong
 
@@ -104,7 +104,7 @@ class Change:
         window = course.window(day)
         shown = _days(course, channel, max(day - SHOWN + 1, course.length), day + 1)
         usual = _days(course, channel, 0, course.length)
-        snapshot: Snapshot = {"channel": channel.name, "days": list(shown), "reference": list(usual)}
+        snapshot: Snapshot = {"channel": channel.name, "days": _json(shown), "reference": _json(usual)}
         observed, reference = self.recompute(snapshot), _mean(usual)
         chance = course.log_chances[first.channel, alert.day - course.length] + math.log(len(course.channels))
         p_value, n = min(1.0, math.exp(min(float(chance), 0.0))), int(sum(rows for _, rows in shown))
@@ -134,6 +134,10 @@ def _days(course: Course, channel: Channel, start: int, end: int) -> list[list[f
     return [[value, rows] for value, rows in pairs if rows > 0 and math.isfinite(value)]
 
 
+def _json(days: Sequence[Sequence[float]]) -> list[Json]:
+    return [list[Json](day) for day in days]
+
+
 def _mean(days: Sequence[Sequence[float]]) -> float:
     rows = math.fsum(day[1] for day in days)
     return math.fsum(day[0] * day[1] for day in days) / rows if rows else 0.0
@@ -149,7 +153,6 @@ def _ranked(course: Course, alert: Alert) -> tuple[str, ...]:
         if strengths[place] > NEAR and alike and channel.subject not in names:
             names.append(channel.subject)
     return tuple(names[: max(NAMED, len(alert.subjects))])
-
 
 
 def _summary(scope: Scope, channel: Channel, observed: float, reference: float, names: Sequence[str]) -> str:

@@ -118,7 +118,8 @@ class Days:
 
     def sum(self, values: Floats | Bools) -> Floats:
         """Add up by day; NaN counts nothing."""
-        return np.bincount(self.day, weights=np.nan_to_num(values.astype(np.float64)), minlength=self.count)
+        weights = np.nan_to_num(values.astype(np.float64))
+        return np.bincount(self.day, weights=weights, minlength=self.count).astype(np.float64)
 
     def mean(self, values: Floats, weight: Floats | None = None) -> Measured:
         """Average by day what is not NaN.

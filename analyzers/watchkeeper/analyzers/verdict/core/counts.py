@@ -28,8 +28,8 @@ def log_chance(events: Floats, rows: Floats, reference: int, first: int) -> Floa
 
     >>> events = np.zeros(60)
     >>> events[50:] = 8
-    >>> bool(log_chance(events, np.full(60, 400.0), 28, 59)[0] < -8), log_chance(events, np.full(60, 400.0), 28, 45)[0]
-    (True, 0.0)
+    >>> bool(log_chance(events, np.full(60, 400.0), 28, 59)[0] < -8), bool(log_chance(events, np.full(60, 400.0), 28, 45)[0] == 0)
+    (True, True)
     """
     count = len(events)
     total, seen = _running(events), _running(rows)
@@ -89,4 +89,7 @@ def _log_days_tail(active: Floats, days: Floats, active_before: Floats, days_bef
     terms = np.where(valid, terms - special.betaln(a, b)[:, None], -np.inf)
     if terms.shape[1] == 0:
         return np.zeros(len(active))
-    return cast("Floats", special.logsumexp(np.maximum(terms, CERTAIN * 2), axis=1))
+    top = terms.max(axis=1)
+    return np.maximum(top, CERTAIN) + np.log(
+        np.maximum(np.exp(terms - np.maximum(top, CERTAIN)[:, None]).sum(axis=1), 1e-300)
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from watchkeeper.analyzers.verdict.core.channels import Floats
+from watchkeeper.analyzers.verdict.core.channels import Floats, Ints
 
 STEPS = (1, 2, 3, 4, 5, 7, 10, 14, 21, 28, 42, 56, 84, 112)
 RAMPS = (14, 21, 28, 42, 56, 70, 84, 112, 140, 168)
@@ -44,7 +44,7 @@ def clocks(z: Floats, weight: Floats, reference: int, first: int) -> Clocks:
     days = np.arange(z.shape[1], dtype=np.float64)
     sums = [_running(part) for part in (weight, weight * days, weight * days**2, weight * z, weight * z * days)]
     spread = _spread(z, weight, reference)
-    ends = np.arange(first, z.shape[1]) + 1
+    ends: Ints = np.arange(first, z.shape[1], dtype=np.int64) + 1
     found = np.full((z.shape[0], len(ends), CLOCKS), np.nan)
     for place, length in enumerate(STEPS):
         _place(found, place, ends, length, reference, sums, spread, ramp=False)
@@ -73,7 +73,7 @@ def _spread(z: Floats, weight: Floats, reference: int) -> Floats:
 def _place(
     found: Floats,
     place: int,
-    ends: np.ndarray[tuple[int], np.dtype[np.int64]],
+    ends: Ints,
     length: int,
     reference: int,
     sums: list[Floats],

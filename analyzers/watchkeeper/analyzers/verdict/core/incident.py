@@ -1,11 +1,11 @@
 """Who is told what, and when? One incident per model: it speaks for something new or much stronger, and then is silent.
 
 A channel counts once its chance is below the budget's share for as many days as its family needs. An incident opens
-with the first subject and closes after 28 days without any. Meanwhile each subject speaks once, and again at two and a half
-times the strength it spoke with. Losses and breaks always speak; where several inputs have moved already they have one
-cause (a season, most often), and a further one speaks only if it leads them. The same holds for segments. Losses page;
-a change of the inputs alone is a ticket. Misleads when two faults move the same subject: the second one is heard when
-it has tripled the first.
+with the first subject and closes after 28 days without any. Meanwhile each subject speaks once, and again at two and a
+half times the strength it spoke with. Losses and breaks always speak; where several inputs have moved already they have
+one cause (a season, most often), and a further one speaks only if it leads them. The same holds for segments. Losses
+page; a change of the inputs alone is a ticket. Misleads when two faults move the same subject: the second one is heard
+once it is two and a half times the first.
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ def strengths(log_chances: Floats, limit_: Floats | float) -> Floats:
 def active(channels: Sequence[Channel], strength: Floats, day: int) -> list[Subject]:
     """Give the subjects that hold on a day (a column of ``strength``), the strongest first."""
     found: dict[str, list[int]] = {}
-    for place in np.flatnonzero(strength[:, day] > 1):
+    over: list[int] = np.flatnonzero(strength[:, day] > 1).tolist()
+    for place in over:
         channel = channels[place]
         need = PERSISTENCE.get(channel.family, HARM_PERSISTENCE)
         if day + 1 >= need and bool((strength[place, day + 1 - need : day + 1] > 1).all()):
-            found.setdefault(channel.subject, []).append(int(place))
+            found.setdefault(channel.subject, []).append(place)
     subjects: list[Subject] = []
     for name, places in found.items():
         best = max(places, key=lambda place: float(strength[place, day]))
@@ -125,10 +126,7 @@ def step(state: State, day: int, subjects: Sequence[Subject], *, calm: bool) -> 
     known, new = dict(state.known), list[Subject]()
     for one in subjects:
         before = known.get(one.name)
-        if before is not None:
-            speaks = one.strength >= AGAIN * before.strength
-        else:
-            speaks = _is_news(one, state, day)
+        speaks = one.strength >= AGAIN * before.strength if before else _is_news(one, state, day)
         if speaks:
             new.append(one)
         elif before is None and state.open:

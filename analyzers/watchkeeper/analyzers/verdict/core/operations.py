@@ -153,7 +153,7 @@ def _latency(rows: Rows, kinds: tuple[Category, ...]) -> Latency:
     work = Work(hinges, kinds, np.zeros(0))
     design, plain = work.design(rows), _log(rows.floats("latency_ms"))
     timed = ~np.isnan(plain)
-    weights = np.linalg.lstsq(design[timed], plain[timed], rcond=1e-9)[0]
+    weights = np.linalg.lstsq(design[timed], plain[timed], rcond=1e-9)[0].astype(np.float64)
     rest = plain[timed] - design[timed] @ weights
     p90, p95, p99 = np.quantile(rest, (0.9, 0.95, 0.99))
     return Latency(Work(hinges, kinds, weights), float(p90), float(p95), float(p99))

@@ -71,8 +71,8 @@ def learn(rows: Rows) -> Score | None:
     >>> learned, days = learn(Rows(frame, {}, {}, {})), Days(np.zeros(99, int), 1)
     >>> flat = Rows(frame.with_columns(pl.lit(0.5).alias("score")), {}, {}, {})
     >>> before, after = learned.measure(Rows(frame, {}, {}, {}), days), learned.measure(flat, days)
-    >>> round(before["score high end"].values[0], 2), after["score high end"].values[0]
-    (0.11, 0.0)
+    >>> [round(float(table["score high end"].values[0]), 2) for table in (before, after)]
+    [0.09, 0.0]
     """
     if not rows.has("score"):
         return None
@@ -87,4 +87,6 @@ def learn(rows: Rows) -> Score | None:
     scale = float(odds.std())
     if scale == 0:
         return None
-    return Score(float(odds.mean()), scale, (float(tails[0]), float(tails[1]), float(tails[2]), float(tails[3])), binary)
+    return Score(
+        float(odds.mean()), scale, (float(tails[0]), float(tails[1]), float(tails[2]), float(tails[3])), binary
+    )

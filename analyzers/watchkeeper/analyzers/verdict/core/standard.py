@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from watchkeeper.analyzers.verdict.core.channels import Floats
+from watchkeeper.analyzers.verdict.core.channels import Bools, Floats, Ints
 
 WEEK = 7
 CLIP = 4.0
@@ -74,7 +74,7 @@ def scale(values: Floats, rows: Floats, within: float, *, share: bool = False) -
     >>> calm = np.array([10.0, 10, 10, 10, 10, 14, 14] * 4) + np.tile([-0.1, 0.1], 14)
     >>> learned = scale(calm, np.full(28, 100.0), 0.0)
     >>> z, weight = learned.apply(np.array([10.0, 14.0, 12.0]), np.array([100.0, 100.0, 0.0]), 4)
-    >>> np.round(z, 1).tolist(), weight.tolist()
+    >>> (np.round(z, 1) + 0.0).tolist(), weight.tolist()
     ([0.0, 0.0, 0.0], [1.0, 1.0, 0.0])
     """
     there = ~np.isnan(values) & (rows > 0)
@@ -112,13 +112,13 @@ def _log_at(values: Floats) -> float | None:
     return middle if skewness > SKEWED else None
 
 
-def _fit(shown: Floats, there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> tuple[Floats, Floats, Floats]:
+def _fit(shown: Floats, there: Bools) -> tuple[Floats, Floats, Floats]:
     """Fit level, shrunk weekday effects and spread of many series at once (one a row)."""
     held = np.where(there, shown, 0.0)
     count = there.sum(1)
     level = held.sum(1) / count
     off = np.where(there, shown - level[:, None], 0.0)
-    places = np.arange(shown.shape[1]) % WEEK
+    places: Ints = np.arange(shown.shape[1], dtype=np.int64) % WEEK
     seen = np.stack([there[:, places == place].sum(1) for place in range(WEEK)], axis=1)
     effect = np.stack([off[:, places == place].sum(1) for place in range(WEEK)], axis=1) / np.maximum(seen, 1)
     left = np.where(there, off - effect[:, places], 0.0)
@@ -138,5 +138,5 @@ def standardised(series: Floats, reference: int) -> Floats:
     """Put many whole series (one a row) through the same steps at once: for the simulation of the null."""
     there = np.ones((series.shape[0], reference), dtype=np.bool_)
     level, weekday, spread = _fit(series[:, :reference], there)
-    places = np.arange(series.shape[1]) % WEEK
+    places: Ints = np.arange(series.shape[1], dtype=np.int64) % WEEK
     return np.clip((series - level[:, None] - weekday[:, places]) / spread[:, None], -CLIP, CLIP)
