@@ -42,6 +42,7 @@ def test_every_folder_is_found_and_named_by_its_path() -> None:
         "impact.value",
         "quality.matured",
         "slo.burn_rate",
+        "verdict.change",
     ]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
-from watchkeeper.analyzers.evaluation import Evaluation, Param, Scope, Snapshot, scopes
+from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade
 from watchkeeper.analyzers.memo import once
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
@@ -68,6 +68,7 @@ class Change:
     def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
         """Judge the last whole day of every model that has a reference of two weeks or more."""
         findings: list[Finding] = []
+        readings: list[Reading] = []
         judged: set[tuple[str, str]] = set()
         for scope in scopes(self, facts, declared, window, as_of):
             reference = scope.reference
@@ -80,9 +81,10 @@ class Change:
             course.grow(day + 1, (scope.info.last_ts - reference.start) // DAY, once(facts, self.name, object))
             if course.rows_of(day):
                 judged.add(scope.pair)
+                readings += self._readings(scope, course, day)
             alerts = course.alerts[day - course.length]
             findings += [self._finding(scope, course, alert) for alert in alerts]
-        return Evaluation(tuple(findings), (), frozenset(judged))
+        return Evaluation(tuple(findings), tuple(readings), frozenset(judged))
 
     def recompute(self, snapshot: Snapshot) -> float:
         """Give the mean of the days that are shown, each weighed by its rows."""
@@ -96,6 +98,17 @@ class Change:
         if key not in courses:
             courses[key] = Course(store, scope.pair, reference, budget)
         return courses[key]
+
+    def _readings(self, scope: Scope, course: Course, day: int) -> list[Reading]:
+        """Read how strong each subject is; 1 is where it counts."""
+        strongest: dict[str, float] = {}
+        for channel, value in zip(course.channels, course.strengths[:, day - course.length].tolist(), strict=True):
+            strongest[channel.subject] = max(strongest.get(channel.subject, 0.0), value)
+        span, n = course.window(day), int(course.rows_of(day))
+        return [
+            Reading(self.name, "strength", *scope.pair, subject, span, scope.as_of, value, n=n, reference=1.0)
+            for subject, value in sorted(strongest.items())
+        ]
 
     def _finding(self, scope: Scope, course: Course, alert: Alert) -> Finding:
         first = alert.subjects[0]

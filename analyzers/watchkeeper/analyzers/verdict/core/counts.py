@@ -28,8 +28,8 @@ def log_chance(events: Floats, rows: Floats, reference: int, first: int) -> Floa
 
     >>> events = np.zeros(60)
     >>> events[50:] = 8
-    >>> bool(log_chance(events, np.full(60, 400.0), 28, 59)[0] < -8), bool(log_chance(events, np.full(60, 400.0), 28, 45)[0] == 0)
-    (True, True)
+    >>> [round(float(log_chance(events, np.full(60, 400.0), 28, day)[0])) for day in (45, 59)]
+    [0, -15]
     """
     count = len(events)
     total, seen = _running(events), _running(rows)

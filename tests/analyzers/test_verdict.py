@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from analyzers.world import World, day, from_day, made
+
+from watchkeeper.analyzers.memo import remembering
+from watchkeeper.analyzers.verdict.change import Change
+from watchkeeper.analyzers.verdict.core import features, incident, strength
+from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Family, Measured, Rows
+from watchkeeper.analyzers.verdict.core.incident import State, Subject
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import Finding, Severity, Window
+
+DAY = timedelta(days=1)
+REFERENCE = 28
+NUMBER = pl.int_range(pl.len())
+
+
+def replayed(frame: pl.DataFrame, last: int, *, one_run: bool = True, first: int = 14) -> list[tuple[int, Finding]]:
+    """Ask a fresh analyzer day by day, as one run of a schedule or as many; give each finding with its day."""
+    world, analyzer = World().load(frame).with_reference(), Change()
+    found: list[tuple[int, Finding]] = []
+    reader = remembering(world.reader)
+    for number in range(first, last + 1):
+        reader = reader if one_run else remembering(world.reader)
+        at = day(number)
+        evaluation = analyzer.evaluate(reader, Declarations(), Window(at - DAY, at), at)
+        found += [(number - 1, finding) for finding in evaluation.findings]
+    return found
+
+
+def creeping() -> pl.DataFrame:
+    """From day 20 on ever more values are missing."""
+    progress = (pl.col("ts") - pl.lit(day(20).replace(tzinfo=None))).dt.total_seconds() / 86_400
+    hit = progress * 8 > (NUMBER * 7919 % 1000)
+    return made(days=45).with_columns(pl.when(hit).then(None).otherwise(pl.col("temp")).alias("temp"))
+
+
+def turned(days: int = 45) -> pl.DataFrame:
+    flip = from_day(20) & (NUMBER % 4 == 0)
+    return made(days=days).with_columns(
+        pl.when(flip).then(1 - pl.col("outcome")).otherwise(pl.col("outcome")).alias("outcome")
+    )
+
+
+def series(values: np.ndarray) -> Measured:
+    return Measured(values, np.full(values.size, 100.0))
+
+
+def test_what_never_changes_is_hardly_ever_told() -> None:
+    """40 models of 25 channels over 224 days, at a budget of 0.134 a month: at most 1 a model, by the union bound."""
+    rng = np.random.default_rng(5)
+    channels = [Channel(str(place), str(place), Family.INPUT) for place in range(25)]
+    alerts = 0
+    for _ in range(40):
+        table = {channel.name: series(rng.normal(10, 1, 252)) for channel in channels}
+        watched = strength.watch(channels, table, REFERENCE)
+        chances = strength.log_chances(watched, table, REFERENCE, REFERENCE)
+        over = incident.strengths(chances, incident.limit(0.134, len(channels)))
+        state = State()
+        for place in range(over.shape[1]):
+            calm = not bool((over[:, place] > 1).any())
+            state, told = incident.step(state, place, incident.active(channels, over, place), calm=calm)
+            alerts += len(told)
+    assert alerts <= 40
+
+
+@pytest.mark.parametrize("shift", [np.where(np.arange(120) >= 60, 2.0, 0.0), np.clip((np.arange(120) - 60) / 20, 0, 3)])
+def test_steps_and_ramps_are_found(shift: np.ndarray) -> None:
+    values = np.random.default_rng(6).normal(10, 1, 120) + shift
+    watched = strength.watch([Channel("x", "x", Family.INPUT)], {"x": series(values)}, REFERENCE)
+    chances = strength.log_chances(watched, {"x": series(values)}, REFERENCE, REFERENCE)[0]
+    assert chances[:30].min() > np.log(0.05)
+    assert chances[-1] < np.log(1e-6)
+
+
+def test_one_outlier_neither_hides_nor_fakes_a_drift() -> None:
+    rng = np.random.default_rng(7)
+    usual = pl.DataFrame({"day": 0, "x": rng.normal(0, 1, 20_000)})
+    learned = features.number(Rows(usual, {"x": "x"}, {}, {}), "x", "x")
+    assert learned is not None
+    for moved in (0.0, 0.25):
+        values = rng.normal(moved, 1, 20_000)
+        held = {}
+        for name, first in (("plain", values[0]), ("outlier", 1e6)):
+            frame = pl.DataFrame({"day": 0, "x": [first, *values[1:]]})
+            rows = Rows(frame, {"x": "x"}, {}, {})
+            held[name] = {key: one.values[0] for key, one in learned.measure(rows, Days.of(rows, 1)).items()}
+        for key in ("x mean", "x rank", "x spread"):
+            assert held["outlier"][key] == pytest.approx(held["plain"][key], abs=1e-3)
+
+
+def test_a_creeping_fault_is_a_ticket_that_names_it_and_shows_it() -> None:
+    found = replayed(creeping(), 45)
+    when, first = found[0]
+    assert 20 <= when <= 32
+    assert (first.subjects[0], first.severity) == ("temp", Severity.TICKET)
+    assert first.examples
+    assert Change().recompute(first.evidence.snapshot) == first.observed
+
+
+def test_outcomes_that_turn_round_are_a_page() -> None:
+    found = replayed(turned(), 45)
+    assert found
+    when, first = found[0]
+    assert 22 <= when <= 32
+    assert first.severity is Severity.PAGE
+    assert {"outcome", "error", "calibration"} & set(first.subjects[:3])
+
+
+def test_one_run_says_what_many_runs_say() -> None:
+    """Reading weeks at once is no look ahead."""
+    assert replayed(creeping(), 40) == replayed(creeping(), 40, one_run=False)
+
+
+def test_rows_that_come_late_are_seen_by_the_next_run() -> None:
+    frame = made(days=30)
+    world, analyzer = World().load(frame.filter(~from_day(18))).with_reference(), Change()
+
+    def strengths(number: int) -> list[float]:
+        at = day(number)
+        evaluation = analyzer.evaluate(remembering(world.reader), Declarations(), Window(at - DAY, at), at)
+        return [reading.value for reading in evaluation.readings]
+
+    assert strengths(18)
+    assert strengths(19) == []  # no rows yet
+    world.load(frame.filter(from_day(18)))
+    assert strengths(20) == of_whole(frame, 20)
+
+
+def of_whole(frame: pl.DataFrame, number: int) -> list[float]:
+    world, at = World().load(frame).with_reference(), day(number)
+    evaluation = Change().evaluate(remembering(world.reader), Declarations(), Window(at - DAY, at), at)
+    return [reading.value for reading in evaluation.readings]
+
+
+def test_more_traffic_less_traffic_and_none_are_no_fault() -> None:
+    frame = made(days=60)
+    double = pl.concat([frame, made(days=60, seed=2).filter(from_day(20) & ~from_day(27))]).sort("ts")
+    quiet = double.filter(~(from_day(35) & ~from_day(42)) | (pl.int_range(pl.len()) % 5 == 0))
+    gap = quiet.filter(~(from_day(50) & ~from_day(51)))
+    assert replayed(gap, 60) == []
+
+
+def test_a_new_subject_speaks_and_a_known_one_only_when_it_is_much_stronger() -> None:
+    def drift(name: str, strength_: float, family: Family = Family.INPUT) -> Subject:
+        return Subject(name, strength_, 0, frozenset({family}))
+
+    state, told = incident.step(State(), 1, [drift("a", 1.5)], calm=False)
+    assert [alert.page for alert in told] == [False]
+    state, told = incident.step(state, 2, [drift("a", 2.0)], calm=False)
+    assert told == ()
+    state, told = incident.step(state, 3, [drift("a", 4.0), drift("error", 1.1, Family.QUALITY)], calm=False)
+    assert [(alert.page, alert.subjects[0].name) for alert in told] == [(True, "error"), (False, "a")]
+    for name in ("b", "c"):
+        state, told = incident.step(state, 4, [drift(name, 1.1)], calm=False)
+        assert told
+    state, told = incident.step(state, 5, [drift("d", 1.1)], calm=False)
+    assert told == ()  # many have moved: one cause
+    state, told = incident.step(state, 6, [drift("e", 4.5)], calm=False)
+    assert told
+    for number in range(7, 7 + incident.SILENT_DAYS):
+        state, told = incident.step(state, number, [], calm=True)
+    assert not state.open
