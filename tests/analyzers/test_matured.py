@@ -50,12 +50,12 @@ def test_nothing_is_told_of_a_model_that_stays_as_good() -> None:
         assert world.findings(MATURED, day(number)) == ()
 
 
-def test_a_worse_model_is_a_ticket_with_its_maturity() -> None:
+def test_a_worse_model_is_told_with_its_maturity() -> None:
     world = World().load(worse(0.2)).with_reference()
     findings = world.findings(MATURED, day(30))
     assert len(findings) == 1
     finding = findings[0]
-    assert (finding.severity, finding.subjects, finding.metric) == (Severity.TICKET, ("error",), "error_rate")
+    assert (finding.severity, finding.subjects, finding.metric) == (Severity.NOTICE, ("error",), "error_rate")
     assert finding.window.end == day(28)  # outcomes take two days
     assert finding.maturity == 1.0
     assert finding.reference is not None

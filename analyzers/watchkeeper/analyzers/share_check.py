@@ -5,8 +5,7 @@ The smaller the share, the longer it must last before anybody is told:
 - ``at_once``: so much of a feature that was clean needs one window,
 - ``in_two``: so much needs two windows in a row,
 - ``min_share`` above the reference's mean needs a run of windows (up to seven) so long that days like the reference's
-  would hardly ever give it: a permutation test over days, times the number of features. That is a notice: slow and
-  small changes are told by ``verdict.change``, within one budget of false alerts for the whole model.
+  would hardly ever give it: a permutation test over days, times the number of features.
 
 Days are what is compared, never rows: a thousand rows of one bad day are one bad day. Clean is a feature whose worst
 day in the reference was below ``min_share``. Source: exact permutation test of the least share of the run, that is
@@ -17,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -57,7 +56,6 @@ class Verdict:
     run: int
     p_value: float
     reference: DayShares
-    large: bool = False
 
 
 def judge(windows: Sequence[Count], days: Sequence[Count], tests: int, limits: Limits) -> Verdict:
@@ -81,7 +79,7 @@ def judge(windows: Sequence[Count], days: Sequence[Count], tests: int, limits: L
     large = clean and (
         _is_large(windows[:1], limits.at_once, limits) or (run > 1 and _is_large(windows[:2], limits.in_two, limits))
     )
-    return Verdict(large or p_value < limits.alpha, run, p_value, reference, large)
+    return Verdict(large or p_value < limits.alpha, run, p_value, reference)
 
 
 def _breaks(window: Count, reference: DayShares, limits: Limits) -> bool:
@@ -241,7 +239,7 @@ class ShareCheck:
             )
             for one, windows, reference, verdict in held
         ]
-        told = [(case, words) for case in cases if (words := self._told(scope, case)) is not None]
+        told = [(case, words) for case in cases if (words := self.tell(scope, case)) is not None]
         told.sort(key=lambda pair: (-pair[0].now.share, pair[0].days.feature))
         findings: list[Finding] = []
         for severity in Severity:
@@ -251,11 +249,6 @@ class ShareCheck:
             else:
                 findings += [self._finding(scope, case, words, (case.days.feature,)) for case, words in alike]
         return findings
-
-    def _told(self, scope: Scope, case: Case) -> Told | None:
-        """Say it, as a notice where it is small."""
-        words = self.tell(scope, case)
-        return words if words is None or case.verdict.large else replace(words, severity=Severity.NOTICE)
 
     def _since(self, scope: Scope, past: Sequence[FeatureRow], verdict: Verdict, limits: Limits) -> datetime:
         """Find the first of the unbroken run of days that lie above the limit."""
