@@ -16,7 +16,8 @@ from watchkeeper.analyzers.verdict.core.channels import Channel, Floats, Measure
 from watchkeeper.analyzers.verdict.core.standard import Scale, scale
 
 HALF = float(np.log(2))
-LEAST_ROWS = 1.0
+LEAST_INPUT, LEAST_LOSS = 0.05, 0.02
+"""The spread between days counts as at least so many standard deviations of a row: smaller changes need years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ def watch(channels: Sequence[Channel], table: Table, reference: int) -> list[Wat
         values, rows = measured.values[:reference], measured.rows[:reference]
         if rows.sum() < reference:
             continue
-        learned = scale(values, rows, measured.within, share=channel.share)
+        least = LEAST_LOSS if channel.family.harm else LEAST_INPUT
+        learned = scale(values, rows, measured.within, share=channel.share, least=least)
         rare = channel.share and float(np.nansum(values * rows)) < channel.rare * reference
         if rare and channel.family.harm and channel.side == 0:
             continue
