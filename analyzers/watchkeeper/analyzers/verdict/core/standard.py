@@ -88,8 +88,8 @@ def scale(values: Floats, rows: Floats, within: float, *, share: bool = False, l
     level, weekday, spread = _fit(shown[None, :], there[None, :])
     usual = float(np.median(rows[there]))
     noise = 0.25 / usual if share else within / usual
-    row = 0.5 if share else within**0.5
-    found = max(float(spread[0]), EVEN * noise**0.5, least * row) if log_at is None else float(spread[0])
+    row = 0.5 if share else within**0.5 if log_at is None else within**0.5 / (2 * log_at)
+    found = max(float(spread[0]), EVEN * noise**0.5 if log_at is None else 0.0, least * row)
     if found <= 1e-9 * max(abs(float(level[0])), 1e-3):
         return None
     inside = 0.0 if log_at is not None else min(noise / found**2, 1.0)
