@@ -99,8 +99,35 @@ def test_a_creeping_fault_is_a_ticket_that_names_it_and_shows_it() -> None:
     when, first = found[0]
     assert 20 <= when <= 32
     assert (first.subjects[0], first.severity) == ("temp", Severity.TICKET)
+    assert first.summary.endswith("No effect on errors, latency or cost so far.")
     assert first.examples
     assert Change().recompute(first.evidence.snapshot) == first.observed
+
+
+def test_a_feature_whose_type_changes_for_good_is_compared_no_more_and_the_others_are() -> None:
+    frame = made(days=45)
+    numbers, texts = frame.filter(~from_day(20)), frame.filter(from_day(20))
+    unlike = texts.with_columns(pl.col("temp").cast(pl.String), pl.col("distance") * 1.5)
+    world, analyzer = World().load(numbers).with_reference(), Change()
+    for number in range(20, 45):
+        world.load(unlike.filter(from_day(number) & ~from_day(number + 1)))
+    assert world.facts.read("SELECT max(schema_version) AS newest FROM feature_tables")["newest"].item() == 2
+    told, strength_of = [], dict[tuple[str, int], float]()
+    for number in range(14, 46):
+        at = day(number)
+        evaluation = analyzer.evaluate(remembering(world.reader), Declarations(), Window(at - DAY, at), at)
+        told += [name for finding in evaluation.findings for name in finding.subjects]
+        strength_of |= {(reading.subject, number): reading.value for reading in evaluation.readings}
+    assert "distance" in told
+    assert strength_of["temp", 45] <= max(strength_of["temp", number] for number in range(20, 32))
+
+
+def test_without_the_rows_of_its_reference_nothing_is_judged() -> None:
+    world = World().load(made(days=30)).with_reference()
+    with world.facts.transaction() as connection:
+        connection.execute("DELETE FROM predictions WHERE ts < ?", [day(10).replace(tzinfo=None)])
+    evaluation = world.evaluate(Change(), day(30))
+    assert (evaluation.readings, evaluation.judged) == ((), frozenset())
 
 
 def test_outcomes_that_turn_round_are_a_page() -> None:

@@ -4,6 +4,7 @@ A day is measured once, from at most 20,000 rows, and then kept in memory; a new
 as known when the model's usual delay has passed, so that no day's number changes later. In one run of the schedule
 (a replay, a server that catches up) whole weeks are read at once: each day still rests on its own rows alone, and on
 those before it. What a run read ahead of its last evaluation is forgotten by the next.
+A feature whose type has changed for good is not compared from that day on.
 Misleads where rows come more than a week late: their day stays as it was measured, until the server starts again.
 """
 
@@ -37,6 +38,7 @@ MIN_KNOWN = 200
 MOST_DELAY = 120
 LATE_QUANTILE = 0.9
 RECHECKED = 7
+GONE = 0.1
 
 
 @dataclass(slots=True)
@@ -59,9 +61,11 @@ class Course:
     watched_late: list[Watched] = field(default_factory=list[Watched])
     delay: int | None = None
     settled: int = 0
+    blind: bool = False
+    """Rows of the reference are gone, so that nothing can be compared with it."""
     _profile: Profile | None = None
     _outcomes: Outcomes | Errors | None = None
-    _columns: list[raw_rows.FeatureColumn] = field(default_factory=list[raw_rows.FeatureColumn])
+    _columns: tuple[raw_rows.FeatureColumn, ...] = ()
     _run: object = None
 
     @property
@@ -79,7 +83,7 @@ class Course:
         if run is not self._run:
             self._run = run
             self._forget(min(self.settled, self._first_changed()))
-        while self.days < until:
+        while self.days < until and not self.blind:
             self._extend(min(max(until, ahead), self.days + STRETCH if self.days else self.length))
         self.settled = max(self.settled, until)
 
@@ -95,12 +99,15 @@ class Course:
     def _extend(self, until: int) -> None:
         span = Window(self.window(self.days).start, self.window(until).start)
         counted = self._requests(span, until - self.days)
-        if self._profile is None:
-            self._columns = raw_rows.feature_columns(self.facts, self.pair)
+        self._columns = self._known_columns()
         rows = self._rows(span, counted)
         if self._profile is None:
+            self.blind = _is_gone(rows, counted)
+            if self.blind:
+                return
             self._profile = profile.learn(rows)
-        _append(self.table, self._profile.measure(rows, until - self.days))
+        measured = self._profile.measure(rows, until - self.days)
+        _append(self.table, self._in_their_type(self._profile, measured, until))
         if not self.watched:
             self.watched = strength.watch(self._profile.channels(), self.table, self.length)
         self.requests += counted
@@ -108,6 +115,24 @@ class Course:
         self._learn_delay()
         self._extend_late()
         self._judge()
+
+    def _known_columns(self) -> tuple[raw_rows.FeatureColumn, ...]:
+        """Find what the reference had, in the type that it had there, by the tables of now."""
+        found = raw_rows.feature_columns(self.facts, self.pair, self.reference.end)
+        known = {(one.role, one.name) for one in self._columns}
+        return tuple(one for one in found if self._profile is None or (one.role, one.name) in known)
+
+    def _in_their_type(self, learned: Profile, table: Table, until: int) -> Table:
+        """Leave out the days on which a feature was kept in another type."""
+        turned = {one.name: one for one in self._columns if one.role == "feature" and (one.since or one.ended)}
+        for part in learned.inputs:
+            if part.name in turned:
+                held = np.array([turned[part.name].holds(self.window(day)) for day in range(self.days, until)])
+                for channel in part.channels():
+                    measured = table[channel.name]
+                    values = np.where(held, measured.values, np.nan)
+                    table[channel.name] = Measured(values, np.where(held, measured.rows, 0.0), measured.within)
+        return table
 
     def _rows(self, span: Window, counted: Sequence[int]) -> Rows:
         keep = min(1.0, MOST_ROWS / max(*counted, 1))
@@ -241,6 +266,12 @@ class Course:
         del self.states[judged:], self.alerts[judged:]
         self.strengths = self.strengths[: len(self.channels), :judged]
         self.log_chances = self.log_chances[: len(self.channels), :judged]
+
+
+def _is_gone(rows: Rows, counted: Sequence[int]) -> bool:
+    """Whether over a tenth of the reference was on days of which no rows are left: retention has let go of them."""
+    left = set(rows.frame["day"].unique())
+    return sum(n for day, n in enumerate(counted) if day not in left) > GONE * sum(counted)
 
 
 def _append(table: Table, more: Table) -> None:

@@ -3,8 +3,9 @@
 Every feature, the scores, matured outcomes, segments and operations are watched by day against the kept reference, with
 one budget of false alerts for all of them together. One incident a model: it speaks for a new subject or a much
 stronger one, never daily. A loss (errors, calibration, segments, latency, failures, cost) is a page; a change of the
-inputs alone is a ticket. Misleads where the reference is not like the rest of the year: a season is a change too, told
-once. ``alerts_per_month`` is an upper bound; on real days that change nothing about a third of it is spent.
+inputs alone is a ticket, and says whether any loss moves with it. Misleads where the reference is not like the rest of
+the year: a season is a change too, told once. ``alerts_per_month`` is an upper bound; on real days that change nothing
+about a third of it is spent.
 Sources stand in the files of ``verdict/core``; the design is measured in docs/detection.md.
 """
 
@@ -23,6 +24,7 @@ from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade
 from watchkeeper.analyzers.memo import once
+from watchkeeper.analyzers.verdict.core import effect
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
 from watchkeeper.analyzers.verdict.core.incident import Alert
 from watchkeeper.schemas.declared import Declarations
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
 SHOWN = 7
 NAMED = 5
-NEAR = 0.7
-"""From this strength on a subject is named behind those that are told."""
 _ANY = Requests("cost")
 _OF_OPERATIONS = {
     "latency": Requests("latency", 0.0),
@@ -79,6 +79,8 @@ class Change:
             if day < course.length:
                 continue
             course.grow(day + 1, (scope.info.last_ts - reference.start) // DAY, once(facts, self.name, object))
+            if course.blind:
+                continue
             if course.rows_of(day):
                 judged.add(scope.pair)
                 readings += self._readings(scope, course, day)
@@ -122,6 +124,9 @@ class Change:
         chance = course.log_chances[first.channel, alert.day - course.length] + math.log(len(course.channels))
         p_value, n = min(1.0, math.exp(min(float(chance), 0.0))), int(sum(rows for _, rows in shown))
         names = _ranked(course, alert)
+        losses = effect.losses(course.channels, course.strengths[:, alert.day - course.length])
+        snapshot["losses"] = dict[str, Json](losses)
+        said = _summary(scope, channel, observed, reference, names)
         return Finding(
             analyzer=self.name,
             service=scope.service,
@@ -132,7 +137,7 @@ class Change:
             as_of=scope.as_of,
             observed=observed,
             severity=scope.settings.severity_or(Severity.PAGE if alert.page else Severity.TICKET),
-            summary=phrases.sentence(_summary(scope, channel, observed, reference, names)),
+            summary=phrases.sentence(said if alert.page else f"{said} {effect.words(course.channels, losses)}"),
             evidence=Evidence("steps and ramps over several clocks", n, p_value, grade(p_value, n), snapshot),
             reference=reference,
             effect=observed - reference,
@@ -163,7 +168,7 @@ def _ranked(course: Course, alert: Alert) -> tuple[str, ...]:
     for place in np.argsort(-strengths):
         channel = course.channels[int(place)]
         alike = channel.family.harm if alert.page else channel.family in (Family.INPUT, Family.BREAK)
-        if strengths[place] > NEAR and alike and channel.subject not in names:
+        if strengths[place] > effect.NEAR and alike and channel.subject not in names:
             names.append(channel.subject)
     return tuple(names[: max(NAMED, len(alert.subjects))])
 
