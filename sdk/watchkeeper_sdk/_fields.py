@@ -67,7 +67,7 @@ class PredictionFields(TypedDict, total=False):
     confidence_threshold: float | None
     latency_ms: float | None
     ttft_ms: float | None
-    status: Literal["ok", "error"]
+    status: Literal["ok", "error", "unknown"]
     error_class: str | None
     tokens: Tokens | None
     cost: float | None

@@ -54,7 +54,7 @@ def test_junk_is_refused_or_kept_and_what_is_kept_can_be_read(name: str, path: s
     assert taken.rows >= 0
     if taken.rows:
         events = decoder.events(door.kind, encoding, taken.body)
-        rows = [*events.predictions, *events.outcomes, *events.reviews, *events.changes, *events.gpus]
+        rows = [*events.predictions, *events.outcomes, *events.reviews, *events.changes, *events.gpus, *events.halves]
         assert rows or events.rejected or events.ignored
 
 

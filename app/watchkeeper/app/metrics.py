@@ -52,6 +52,15 @@ class ServerCollector:
         for (kind, what), count in self.status.ignored().items():
             ignored.add_metric([kind, what], count)
         yield ignored
+        halves = CounterMetricFamily(
+            "watchkeeper_halves", "Requests and responses that came apart, by what became of them", labels=["fate"]
+        )
+        for fate, count in status.halves.items():
+            halves.add_metric([fate], count)
+        yield halves
+        yield GaugeMetricFamily(
+            "watchkeeper_halves_waiting", "Requests and responses that wait for each other", value=status.waiting_halves
+        )
         yield GaugeMetricFamily("watchkeeper_inbox_events", "Events kept but not loaded yet", value=status.waiting)
         yield GaugeMetricFamily(
             "watchkeeper_loader_lag_seconds", "Age of the oldest event that is not loaded", value=status.lag_seconds

@@ -11,6 +11,7 @@ import msgspec
 
 from watchkeeper.collector.inbox import Inbox
 from watchkeeper.store.clock import Clock, utc, wall
+from watchkeeper.store.facts import held
 from watchkeeper.store.facts.connection import FactStore
 
 
@@ -42,6 +43,8 @@ class ServiceStatus(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """Accepted: answered with 200, and so durable. Loaded: in the facts. Lag: how long the oldest waiting one waits.
 
+    ``waiting_halves``: requests and responses that came apart and wait for each other; ``halves``: what came of others.
+
     Of what clients say of themselves: ``logged_by_clients`` in all, ``dropped_by_clients`` were lost there,
     ``waiting_at_clients`` may still come, ``overdue`` waits at clients that were not heard of for 10 minutes,
     ``missing`` had been answered for and is not here. Completeness: the share of what was sent or lost on the way that
@@ -60,6 +63,8 @@ class Status(msgspec.Struct, frozen=True):
     repeated_batches: int
     waiting: int
     pending_outcomes: int
+    waiting_halves: int
+    halves: dict[str, int]
     lag_seconds: float
     complete_to: datetime | None
     evaluated_to: datetime | None
@@ -96,8 +101,8 @@ class StatusReader:
         dropped, missing = sum(one.dropped for one in groups), sum(one.missing for one in groups)
         overdue = sum(one.overdue for one in groups)
         lost = inbox.rejected + dropped + missing + overdue
-        held = min((one.waiting_since_us for one in groups if one.waiting_since_us is not None), default=None)
-        known = [moment for moment in (newest, waiting_since, _moment(held)) if moment is not None]
+        since = min((one.waiting_since_us for one in groups if one.waiting_since_us is not None), default=None)
+        known = [moment for moment in (newest, waiting_since, _moment(since)) if moment is not None]
         return Status(
             version=self.version,
             now=self.clock(),
@@ -111,6 +116,8 @@ class StatusReader:
             repeated_batches=inbox.repeated_batches,
             waiting=inbox.backlog_rows,
             pending_outcomes=pending,
+            waiting_halves=held.waiting(self.facts),
+            halves=held.fates(self.facts),
             lag_seconds=max(0.0, (wall() - waiting_since).total_seconds()) if waiting_since else 0.0,
             complete_to=min(known) if newest else None,
             evaluated_to=self.evaluated_to(),

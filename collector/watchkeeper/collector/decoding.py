@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from watchkeeper.collector.arrow.rows import Columns
+from watchkeeper.collector.halves import Half
 from watchkeeper.schemas.errors import NotDecodable, WatchkeeperError
 from watchkeeper.schemas.events import Change, GpuSample, Outcome, Prediction, Review
 from watchkeeper.schemas.settings import Ingest
@@ -29,12 +30,16 @@ class UnknownType(NotDecodable):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One row that cannot be used: where it stood, what is wrong, and the row itself."""
+    """One row that cannot be used: where it stood, what is wrong, and the row itself.
+
+    ``kind`` is given where the row is not in the form of the request: it says in which it is.
+    """
 
     index: int
     field: str
     reason: str
     raw: bytes
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Events:
 
     ``unknown`` has, by position among the predictions, the fields that the schema does not have. ``ignored`` counts
     rows that are sound but nothing that is kept here, by what they are. ``columns`` holds predictions that came as
-    such; their check has looked whose they are.
+    such; their check has looked whose they are. ``halves`` are predictions whose request and response come apart.
     """
 
     predictions: list[Prediction] = field(default_factory=list[Prediction])
@@ -106,6 +111,7 @@ class Events:
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     ignored: Counter[str] = field(default_factory=Counter[str])
     columns: list[Columns] = field(default_factory=list[Columns])
+    halves: list[Half] = field(default_factory=list[Half])
 
 
 class Decoder(Protocol):

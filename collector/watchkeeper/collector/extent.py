@@ -23,8 +23,8 @@ def may_exceed(rows: Sequence[bytes]) -> bool:
     return any(row.count(b"{") + row.count(b"[") > MAX_DEPTH for row in rows)
 
 
-def exceeded(row: bytes) -> str | None:
-    """Say what of a row of JSON is beyond the limits.
+def exceeded(row: bytes, *, texts: bool = True) -> str | None:
+    """Say what of a row of JSON is beyond the limits; without ``texts`` they may be of any length.
 
     >>> exceeded(b"[" * 65 + b"]" * 65)
     'nested over 64 deep'
@@ -36,7 +36,7 @@ def exceeded(row: bytes) -> str | None:
     while level:
         below: list[object] = []
         for value in level:
-            if isinstance(value, str) and len(value) > MAX_STRING:
+            if texts and isinstance(value, str) and len(value) > MAX_STRING:
                 return f"a text of over {MAX_STRING} characters"
             if isinstance(value, dict):
                 pairs = cast("dict[str, Any]", value)

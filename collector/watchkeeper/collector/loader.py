@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, cast
 
-import msgspec
 import polars as pl
 
-from watchkeeper.collector import columns
-from watchkeeper.collector.decoding import Events, Rejected
+from watchkeeper.collector import pairing
+from watchkeeper.collector.chunk import Chunk, poisoned, unstorable
+from watchkeeper.collector.decoding import Events
 from watchkeeper.collector.inbox import Inbox, StoredBatch
 from watchkeeper.collector.ownership import own_only
+from watchkeeper.collector.pairing import Paired
 from watchkeeper.collector.registry import by_kind, discover
 from watchkeeper.collector.shapes import Shapes
-from watchkeeper.collector.slices import Slices
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.settings import Ingest
-from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch
+from watchkeeper.store.facts import held
+from watchkeeper.store.facts.batch import Batch
 from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
-WHOLE_BATCH = -1
-"""The index of a reject that is a whole body, not one of its rows."""
+MAX_TOLD = 10_000
+"""Halves that are told alone in one load."""
 _ANY = (Exception, pl.exceptions.PanicException)
 """A panic of polars is no Exception; it too may cost no more than the batch that brought it on."""
 
@@ -47,16 +47,21 @@ class InboxLoader:
         max_age: float,
         loaded: Callable[[datetime], None],
         ingest: Ingest | None = None,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._inbox = inbox
         self._loader = loader
         self._max_rows = max_rows
         self._max_age = max_age
         self._loaded = loaded
-        self._decoders = by_kind(discover(ingest or Ingest()))
+        self._now_us = now_us
+        limits = ingest or Ingest()
+        self._join_us = int(limits.join_seconds * 1e6)
+        self._decoders = by_kind(discover(limits))
         self._shapes = Shapes(loader.kinds)
         self._stopping = threading.Event()
         self._watermark = loader.watermark()
+        self._waiting = held.waiting(loader.facts) > 0
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     @property
@@ -107,6 +112,7 @@ class InboxLoader:
                     self.load_pending()
                 else:
                     self._load_full_chunks()
+                    self.tell_alone()
             except _ANY:
                 log.exception("loading failed; trying again in a second")
                 self._stopping.wait(1.0)
@@ -115,6 +121,7 @@ class InboxLoader:
         try:
             batch, newest = self._batch(batches)
             self._loader.load(batch)
+            self._waiting |= batch.holding is not None
         except StoreUnavailable:
             raise
         except _ANY as error:
@@ -124,7 +131,7 @@ class InboxLoader:
                 return
             log.exception("one batch cannot be stored; it is kept as a reject")
             newest = None
-            self._loader.load(_poisoned(batches[0], f"cannot be stored: {type(error).__name__}: {error}"))
+            self._loader.load(poisoned(batches[0], f"cannot be stored: {type(error).__name__}: {error}"))
         self._watermark = batches[-1].seq
         if newest is not None:
             self._loaded(newest)
@@ -139,74 +146,44 @@ class InboxLoader:
 
     def _batch(self, batches: Sequence[StoredBatch]) -> tuple[Batch, datetime | None]:
         """Decode the chunk into one unit of work; say how new its newest prediction or GPU sample is."""
-        whole = Events()
-        slices = Slices(self._shapes)
-        received: dict[str, list[int]] = {"outcomes": [], "reviews": [], "changes": []}
-        rejected: list[tuple[StoredBatch, Rejected]] = []
-        ignored: Counter[tuple[str, str]] = Counter()
+        chunk = Chunk(self._shapes)
         for batch in batches:
-            rejected += [(batch, reject) for reject in batch.rejected]
-            if not batch.rows:
-                continue
-            one = self._events(batch)
-            rejected += [(batch, reject) for reject in one.rejected]
-            if one.predictions:
-                slices.add(one.predictions, one.unknown, batch.received_us)
-            for made in one.columns:
-                slices.add_columns(made, batch.received_us)
-            ignored.update({(batch.kind, what): count for what, count in one.ignored.items()})
-            whole.gpus += one.gpus
-            for kind, moments in received.items():
-                rows = getattr(one, kind)
-                getattr(whole, kind).extend(rows)
-                moments.extend([batch.received_us] * len(rows))
-        rows = slices.joined()
-        gpus = columns.gpus(whole.gpus) if whole.gpus else None
-        ends = [columns.newest(frame, "ts") for frame in (rows.frame if rows else None, gpus) if frame is not None]
-        batch = Batch(
-            predictions=rows,
-            outcomes=columns.outcomes(whole.outcomes, received["outcomes"]) if whole.outcomes else None,
-            reviews=columns.reviews(whole.reviews, received["reviews"]) if whole.reviews else None,
-            changes=columns.changes(whole.changes, received["changes"]) if whole.changes else None,
-            gpus=gpus,
-            rejects=_rejects(rejected),
-            ignored=ignored,
-            watermark=batches[-1].seq,
-        )
-        return batch, max((end for end in ends if end is not None), default=None)
+            chunk.add_rejects(batch, batch.rejected)
+            if batch.rows:
+                chunk.add(batch, self._events(batch))
+        chunk.pair(self._loader.facts, self._now_us())
+        return chunk.batch(batches[-1].seq)
 
+    def tell_alone(self) -> int:
+        """Tell halves whose other did not come in time; give their number.
 
-def _rejects(rows: Sequence[tuple[StoredBatch, Rejected]]) -> pl.DataFrame | None:
-    if not rows:
-        return None
-    frame = pl.DataFrame(
-        {
-            "id": [f"{batch.seq}.{reject.index}" for batch, reject in rows],
-            "received_us": [batch.received_us for batch, _ in rows],
-            "kind": [batch.kind for batch, _ in rows],
-            "batch": [batch.batch_key or str(batch.seq) for batch, _ in rows],
-            "row_index": [None if reject.index == WHOLE_BATCH else reject.index for _, reject in rows],
-            "field": [reject.field for _, reject in rows],
-            "reason": [reject.reason for _, reject in rows],
-            "service": [_service(reject.raw) for _, reject in rows],
-            "raw": [reject.raw for _, reject in rows],
-        },
-        schema_overrides={name: dtype for name, dtype in REJECT_COLUMNS.items() if name != "received_at"},
-    )
-    return frame.with_columns(pl.col("received_us").cast(TIME).alias("received_at"))
+        The deadline runs from what the inbox still holds: a half that waits there is not late because we are.
+        """
+        if not self._waiting:
+            return 0
+        now_us = self._now_us()
+        ahead = self._inbox.after(self._watermark, 1)
+        before_us = (ahead[0].received_us if ahead else now_us) - self._join_us
+        told, limit = 0, MAX_TOLD
+        while found := pairing.alone(self._loader.facts, before_us, now_us, limit):
+            try:
+                self._tell(found)
+            except StoreUnavailable:
+                raise
+            except _ANY as error:
+                if len(found.made) > 1 and limit > 1:
+                    limit = 1
+                    continue
+                log.exception("a half cannot be stored; it is kept as a reject")
+                self._loader.load(unstorable(found, f"cannot be stored: {type(error).__name__}: {error}"))
+            told += len(found.holding.alone)
+        self._waiting = held.waiting(self._loader.facts) > 0
+        return told
 
-
-def _service(raw: bytes) -> str | None:
-    """Name the service of a rejected row, where it can be read at all."""
-    try:
-        value: Any = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    name = cast("dict[str, object]", value).get("service") if isinstance(value, dict) else None
-    return name[:200] if isinstance(name, str) else None
-
-
-def _poisoned(batch: StoredBatch, reason: str) -> Batch:
-    whole = Rejected(WHOLE_BATCH, "", reason, batch.body)
-    rejects = _rejects([(batch, reject) for reject in (whole, *batch.rejected)])
-    return Batch(rejects=rejects, watermark=batch.seq)
+    def _tell(self, found: Paired) -> None:
+        chunk = Chunk(self._shapes)
+        chunk.add_paired(found)
+        batch, newest = chunk.batch(None)
+        self._loader.load(batch)
+        if newest is not None:
+            self._loaded(newest)

@@ -8,15 +8,18 @@ from typing import TypeVar
 import msgspec
 
 from watchkeeper.collector.decoding import Events, Rejected
-from watchkeeper.schemas.events import Event, GpuSample, Prediction
+from watchkeeper.collector.halves import Half
+from watchkeeper.schemas.events import KINDS, Event, GpuSample, Prediction
 
-Row = TypeVar("Row", bound=Event | GpuSample)
+Row = TypeVar("Row", bound=Event | GpuSample | Half)
+_KINDS: dict[type, str] = {struct: kind for kind, struct in KINDS.items()}
+"""A row is kept as the event that it was understood to be."""
 NULL = msgspec.Raw(b"null")
 _SHOWN = 300
 """Characters of a reason: it may hold a name that the sender chose."""
 
 
-def foreign(event: Event | GpuSample, services: frozenset[str] | None) -> tuple[str, str] | None:
+def foreign(event: Event | GpuSample | Half, services: frozenset[str] | None) -> tuple[str, str] | None:
     """Say that a row is of a service that its sender's key is not for: (field, reason), or None."""
     service = None if isinstance(event, GpuSample) else event.service
     if services is None or service in services:
@@ -36,7 +39,8 @@ def own_only(events: Events, services: frozenset[str], first: int) -> Events:
             if wrong is None:
                 kept.append(row)
             else:
-                rejected.append(Rejected(first + len(rejected), *wrong, _raw(row)))
+                kind = _KINDS.get(type(row), "")
+                rejected.append(Rejected(first + len(rejected), *wrong, as_json(row), kind))
         return kept
 
     places = [place for place, row in enumerate(events.predictions) if row.service in services]
@@ -47,13 +51,14 @@ def own_only(events: Events, services: frozenset[str], first: int) -> Events:
         reviews=own(events.reviews),
         changes=own(events.changes),
         gpus=own(events.gpus),
+        halves=own(events.halves),
         rejected=[*events.rejected, *rejected],
         ignored=events.ignored,
         columns=events.columns,
     )
 
 
-def _raw(row: Event | GpuSample) -> bytes:
+def as_json(row: Event | GpuSample | Half) -> bytes:
     """Write a row as a reject keeps it; a part that was not sent has no JSON of its own."""
     if isinstance(row, Prediction):
         features, extra = (part if bytes(part) else NULL for part in (row.features, row.extra))

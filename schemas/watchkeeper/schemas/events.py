@@ -113,7 +113,7 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     confidence_threshold: Share | None = None
     latency_ms: Ms | None = None
     ttft_ms: Ms | None = None
-    status: Literal["ok", "error"] = "ok"
+    status: Literal["ok", "error", "unknown"] = "ok"
     error_class: Name | None = None
     tokens: Tokens | None = None
     cost: Money | None = None

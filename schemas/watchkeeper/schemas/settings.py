@@ -59,6 +59,7 @@ class Ingest(Struct, frozen=True, forbid_unknown_fields=True):
     segment_attributes: list[str] = field(default_factory=lambda: ["team", "feature", "customer"])
     keep_text: bool = False
     redact: list[str] = field(default_factory=list[str])
+    join_seconds: Annotated[float, Meta(gt=0)] = 300.0
 
 
 class Loader(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -131,6 +132,15 @@ GPU_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "xid": pl.Int64,
 }
 
+HELD_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "key": pl.String,
+    "part": pl.String,
+    "service": pl.String,
+    "held_at": TIME,
+    "told": pl.Boolean,
+    "body": pl.Binary,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Wide:
@@ -168,6 +178,21 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """What changes among the halves that wait: new ones (HELD_COLUMNS), keys that met, and keys that are told alone.
+
+    ``at`` is naive UTC. ``fates`` counts by service what came of halves: ``joined``, ``no_response``, ``no_request``,
+    ``duplicate`` or ``late``.
+    """
+
+    at: datetime
+    kept: pl.DataFrame | None = None
+    met: Sequence[str] = ()
+    alone: Sequence[str] = ()
+    fates: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Everything that one load commits, and the inbox position that it reaches.
 
@@ -181,6 +206,7 @@ class Batch:
     rejects: pl.DataFrame | None = None
     gpus: pl.DataFrame | None = None
     ignored: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    holding: Holding | None = None
     watermark: int | None = None
 
 

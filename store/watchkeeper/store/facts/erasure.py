@@ -49,10 +49,12 @@ def erase(facts: FactStore, sealed: SealedDays, subjects: Sequence[Subject], *, 
     report = Erasure()
     ids = sorted(_found(facts, subjects) | _found_sealed(facts, sealed, subjects))
     rejects = _rejects(facts, subjects, ids)
+    halves = _halves(facts, subjects, ids)
     with facts.transaction() as connection:
         for table, column in _places(connection):
             _take(connection, report, table, f"{column} IN (SELECT unnest($ids))", ids, dry_run=dry_run)
         _take(connection, report, "rejects", "id IN (SELECT unnest($ids))", rejects, dry_run=dry_run)
+        _take(connection, report, "held", "key IN (SELECT unnest($ids))", halves, dry_run=dry_run)
         if not dry_run:
             report.relabelled = sum(_relabelled(connection, subject) for subject in subjects)
     if not dry_run:
@@ -125,6 +127,12 @@ def _rejects(facts: FactStore, subjects: Sequence[Subject], ids: Sequence[str]) 
     known = set(ids)
     rows = facts.read("SELECT id, raw FROM rejects WHERE raw IS NOT NULL").rows()
     return [str(name) for name, raw in rows if concerns(raw, subjects, known)]
+
+
+def _halves(facts: FactStore, subjects: Sequence[Subject], ids: Sequence[str]) -> list[str]:
+    known = set(ids)
+    rows = facts.read("SELECT key, body FROM held WHERE body IS NOT NULL").rows()
+    return [str(key) for key, body in rows if concerns(body, subjects, known)]
 
 
 def _places(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:

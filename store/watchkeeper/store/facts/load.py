@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from watchkeeper.store.facts import outcomes, rollups
+from watchkeeper.store.facts import held, outcomes, rollups
 from watchkeeper.store.facts.batch import (
     CHANGE_COLUMNS,
     GPU_COLUMNS,
@@ -69,6 +69,11 @@ class Loader:
         self._runs = Runs()
         self._loads = 0
 
+    @property
+    def facts(self) -> FactStore:
+        """The facts that it writes to."""
+        return self._facts
+
     def watermark(self) -> int:
         """Give the inbox position up to which everything is stored."""
         return int(self._facts.read("SELECT seq FROM inbox_watermark").item())
@@ -89,6 +94,8 @@ class Loader:
             batch = turned_away(batch, self._since, self._policy(), now)
             self._runs.refresh(connection, generation)
             report = self._load(connection, batch, now)
+            if batch.holding is not None:
+                held.change(connection, batch.holding)
             if batch.watermark is not None:
                 connection.execute("UPDATE inbox_watermark SET seq = ?", [batch.watermark])
             self._loads += 1

@@ -39,6 +39,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
             reason_codes VARCHAR[],
             checks STRUCT(name VARCHAR, kind VARCHAR, passed BOOLEAN, blocked BOOLEAN, score DOUBLE)[],
             clock_skew BOOLEAN, server_ts BOOLEAN, extra VARIANT)""",
+        """CREATE TABLE held (
+            key VARCHAR, part VARCHAR, service VARCHAR, held_at TIMESTAMP, told BOOLEAN, body BLOB)""",
+        "CREATE TABLE joins (hour TIMESTAMP, service VARCHAR, fate VARCHAR, n BIGINT)",
         "CREATE TABLE models (service VARCHAR, model VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP)",
         """CREATE TABLE feature_tables (
             service VARCHAR, model VARCHAR, table_name VARCHAR, schema_version INTEGER, since TIMESTAMP)""",
