@@ -173,6 +173,18 @@ def test_more_traffic_less_traffic_and_none_are_no_fault() -> None:
     assert replayed(gap, 60) == []
 
 
+def test_what_was_named_behind_another_is_told_and_speaks_once_it_is_much_stronger() -> None:
+    def drift(name: str, strength_: float, family: Family = Family.INPUT) -> Subject:
+        return Subject(name, strength_, 0, frozenset({family}))
+
+    near = [drift("warm", 1.5), drift("clear", 0.8), drift("error", 0.9, Family.QUALITY)]
+    state, told = incident.with_others(*incident.step(State(), 1, near[:1], calm=False), near)
+    assert [(alert.page, alert.names) for alert in told] == [(False, ("warm", "clear"))]  # a ticket names no loss
+    assert incident.step(state, 2, [drift("clear", 1.7)], calm=False)[1] == ()
+    assert incident.step(state, 2, [drift("clear", 1.9)], calm=False)[1]
+    assert incident.step(state, 2, [drift("error", 1.1, Family.QUALITY)], calm=False)[1]
+
+
 def test_a_new_subject_speaks_and_a_known_one_only_when_it_is_much_stronger() -> None:
     def drift(name: str, strength_: float, family: Family = Family.INPUT) -> Subject:
         return Subject(name, strength_, 0, frozenset({family}))

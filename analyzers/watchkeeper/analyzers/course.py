@@ -227,6 +227,8 @@ class Course:
             subjects = [] if calm else incident.active(channels, self.strengths, place)
             before = self.states[-1] if self.states else State()
             state, alerts = incident.step(before, self.length + place, subjects, calm=calm)
+            if alerts:
+                state, alerts = incident.with_others(state, alerts, incident.near(channels, self.strengths, place))
             self.states.append(state)
             self.alerts.append(alerts)
 

@@ -17,8 +17,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
 
 SHOWN = 7
-NAMED = 5
 _ANY = Requests("cost")
 _OF_OPERATIONS = {
     "latency": Requests("latency", 0.0),
@@ -123,7 +120,7 @@ class Change:
         observed, reference = self.recompute(snapshot), _mean(usual)
         chance = course.log_chances[first.channel, alert.day - course.length] + math.log(len(course.channels))
         p_value, n = min(1.0, math.exp(min(float(chance), 0.0))), int(sum(rows for _, rows in shown))
-        names = _ranked(course, alert)
+        names = alert.names
         losses = effect.losses(course.channels, course.strengths[:, alert.day - course.length])
         snapshot["losses"] = dict[str, Json](losses)
         said = _summary(scope, channel, observed, reference, names)
@@ -159,18 +156,6 @@ def _json(days: Sequence[Sequence[float]]) -> list[Json]:
 def _mean(days: Sequence[Sequence[float]]) -> float:
     rows = math.fsum(day[1] for day in days)
     return math.fsum(day[0] * day[1] for day in days) / rows if rows else 0.0
-
-
-def _ranked(course: Course, alert: Alert) -> tuple[str, ...]:
-    """Give the names of what is new, and after them whatever else of its kind is near its threshold that day."""
-    names = [subject.name for subject in alert.subjects]
-    strengths = course.strengths[:, alert.day - course.length]
-    for place in np.argsort(-strengths):
-        channel = course.channels[int(place)]
-        alike = channel.family.harm if alert.page else channel.family in (Family.INPUT, Family.BREAK)
-        if strengths[place] > effect.NEAR and alike and channel.subject not in names:
-            names.append(channel.subject)
-    return tuple(names[: max(NAMED, len(alert.subjects))])
 
 
 def _summary(scope: Scope, channel: Channel, observed: float, reference: float, names: Sequence[str]) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family, Floats
+from watchkeeper.analyzers.verdict.core.incident import NEAR
 
-NEAR = 0.7
-"""From this strength on a subject is said to move with what is told."""
 NAMED = 2
 _WORDS = (("errors", Family.QUALITY, ""), ("latency", Family.OPERATION, "latency"), ("cost", Family.OPERATION, "cost"))
 

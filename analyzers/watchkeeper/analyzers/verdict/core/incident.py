@@ -2,17 +2,18 @@
 
 A channel counts once its chance is below the budget's share for as many days as its family needs. An incident opens
 with the first subject and closes after 28 days without any. Meanwhile each subject speaks once, and again at two and a
-half times the strength it spoke with. Losses and breaks always speak; where several inputs have moved already they have
-one cause (a season, most often), and a further one speaks only if it leads them. The same holds for segments. Losses
-page; a change of the inputs alone is a ticket. Misleads when two faults move the same subject: the second one is heard
-once it is two and a half times the first.
+half times the strength it spoke with. What is near its threshold and of the same kind is named behind it: then it has
+been told too, and speaks from two and a quarter times that strength on. Losses and breaks always speak; where several
+inputs have moved already they have one cause (a season, most often), and a further one speaks only if it leads them.
+The same holds for segments. Losses page; a change of the inputs alone is a ticket. Misleads when two faults move the
+same subject: the second one is heard once it is two and a half times the first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +23,12 @@ HORIZON_MONTHS = 224 / 30
 PERSISTENCE = {Family.BREAK: 1, Family.INPUT: 2, Family.SCORE: 2}
 HARM_PERSISTENCE = 3
 AGAIN = 2.5
+NAMED_AGAIN = 2.25
+"""The same for what was named behind something else."""
+NEAR = 0.7
+"""From this strength on a subject is named behind those that are new."""
+NAMED = 5
+"""Names of an alert, unless more are new."""
 SILENT_DAYS = 28
 HALF_LIFE = 84.0
 FEW_INPUTS = 3
@@ -55,15 +62,26 @@ class Alert:
     subjects: tuple[Subject, ...]
     time: int
     """How often the first subject has spoken in this incident, this time included."""
+    others: tuple[Subject, ...] = ()
+    """What is near its threshold that day, the strongest first."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ranking."""
+        return tuple(one.name for one in (*self.subjects, *self.others))
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A subject of the open incident: at which strength it spoke (or joined silently), and how often."""
+    """A subject of the open incident: at which strength it spoke (or joined silently), and how often.
+
+    ``again`` is the strength from which on it speaks once more.
+    """
 
     strength: float
     harm: bool
     times: int
+    again: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +144,59 @@ def step(state: State, day: int, subjects: Sequence[Subject], *, calm: bool) -> 
     known, new = dict(state.known), list[Subject]()
     for one in subjects:
         before = known.get(one.name)
-        speaks = one.strength >= AGAIN * before.strength if before else _is_news(one, state, day)
+        speaks = one.strength >= before.again if before else _is_news(one, state, day)
         if speaks:
             new.append(one)
         elif before is None and state.open:
-            known[one.name] = Spoken(one.strength, one.harm, 0)
+            known[one.name] = Spoken(one.strength, one.harm, 0, AGAIN * one.strength)
     for one in new:
         times = known[one.name].times if one.name in known else 0
-        known[one.name] = Spoken(one.strength, one.harm, times + 1)
+        known[one.name] = Spoken(one.strength, one.harm, times + 1, AGAIN * one.strength)
     alerts = tuple(
         Alert(day, page, told, known[told[0].name].times)
         for page in (True, False)
         if (told := tuple(one for one in new if one.harm is page))
     )
     return State(known, 0, day if new else state.last), alerts
+
+
+def near(channels: Sequence[Channel], strength: Floats, day: int) -> list[Subject]:
+    """Give every subject that is near its threshold or over it, the strongest first; scores are named by no other."""
+    best: dict[str, int] = {}
+    order: list[int] = np.argsort(-strength[:, day], kind="stable").tolist()
+    for place in order:
+        if strength[place, day] <= NEAR:
+            break
+        if channels[place].family is not Family.SCORE:
+            best.setdefault(channels[place].subject, place)
+    return [
+        Subject(name, float(strength[place, day]), place, frozenset({channels[place].family}))
+        for name, place in best.items()
+    ]
+
+
+def with_others(state: State, alerts: Sequence[Alert], others: Sequence[Subject]) -> tuple[State, tuple[Alert, ...]]:
+    """Name others of an alert's kind behind its subjects; they have been told then.
+
+    >>> warm = Subject("temp", 1.5, 0, frozenset({Family.INPUT}))
+    >>> clear = Subject("visib", 0.9, 1, frozenset({Family.INPUT}))
+    >>> state, alerts = with_others(*step(State(), 40, [warm], calm=False), [warm, clear])
+    >>> alerts[0].names
+    ('temp', 'visib')
+    >>> step(state, 41, [replace(clear, strength=1.2)], calm=False)[1]
+    ()
+    """
+    known, named = dict(state.known), list[Alert]()
+    for alert in alerts:
+        told = {one.name for one in alert.subjects}
+        behind = [one for one in others if one.harm is alert.page and one.name not in told]
+        behind = behind[: max(NAMED - len(told), 0)]
+        named.append(replace(alert, others=tuple(behind)))
+        for one in behind:
+            before = known.get(one.name)
+            if before is None or before.times == 0:
+                known[one.name] = Spoken(one.strength, one.harm, 1, NAMED_AGAIN * one.strength)
+    return replace(state, known=known), tuple(named)
 
 
 def _is_news(one: Subject, state: State, day: int) -> bool:
