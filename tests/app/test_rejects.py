@@ -93,6 +93,64 @@ def test_corrected_in_a_file_they_are_stored_once(told: Server, tmp_path: Path) 
     assert (again["services"]["shop"]["loaded"], again["repeated_batches"]) == (3, 2)
 
 
+SPAN = {
+    "traceId": "00",
+    "spanId": "00f067aa0ba902b7",
+    "name": "chat",
+    "startTimeUnixNano": "1767600000000000000",
+    "endTimeUnixNano": "1767600001000000000",
+    "attributes": [
+        {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+        {"key": "gen_ai.prompt", "value": {"stringValue": "private"}},
+    ],
+}
+SHOP = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+EVENT = {
+    "specversion": "1.0",
+    "id": "r1",
+    "source": "x",
+    "type": "org.kubeflow.serving.inference.request",
+    "time": "yesterday",
+    "inferenceservicename": "shop",
+    "datacontenttype": "application/json",
+    "data": {"instances": [[1, 2]]},
+}
+TURNED_AWAY = {
+    "traces": ({"resourceSpans": [{"resource": SHOP, "scopeSpans": [{"spans": [SPAN]}]}]}, "application/json"),
+    "litellm": ({"id": "", "model": "m", "messages": "private", "startTime": 1767600000}, "application/json"),
+    "cloudevents": (EVENT, "application/cloudevents+json"),
+}
+
+
+def test_those_of_other_protocols_can_be_corrected_too(server: Server, tmp_path: Path) -> None:
+    for path, (body, media) in TURNED_AWAY.items():
+        answer = server.client.post(f"/v1/{path}", json=body, headers={"Content-Type": media})
+        assert answer.status_code == 200, answer.text
+    rejects = until(lambda: listed(server)["rejects"], lambda rows: len(rows) == 3)
+    assert {row["kind"]: row["service"] for row in rejects} == {
+        "otlp_traces": "shop",
+        "litellm": None,
+        "cloudevents": "shop",
+    }
+    assert "private" not in repr(rejects)
+    again = replay(server)
+    assert (again["sent"], again["accepted"], again["rejected"], again["left_open"]) == (3, 0, 3, 0)
+    assert any("16 bytes" in reason for reason in again["reasons"])
+    until(lambda: listed(server)["rejects"], lambda rows: len(rows) == 3)
+    file = tmp_path / "rejects.ndjson"
+    assert run("rejects", "export", file, "--url", server.url).returncode == 0
+    text = file.read_text().replace('"00"', '"0af7651916cd43dd8448eb211c80319c"').replace('"id":""', '"id":"l1"')
+    file.write_text(text.replace("yesterday", "2026-01-05T08:00:00Z"))
+    report = replay(server, "--file", str(file))
+    assert (report["accepted"], report["rejected"], report["reasons"]) == (3, 0, [])
+    assert listed(server)["rejects"] == []
+    status = server.settled()
+    assert (status["waiting_halves"], status["services"]["shop"]["loaded"]) == (1, 1)
+    assert server.story("0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7")["prediction"]["latency_ms"] == 1000
+    assert server.story("l1")["prediction"]["model"] == "m"
+    assert "watchkeeper_halves_waiting 1.0" in server.client.get("/metrics").text
+
+
 def test_a_kind_without_a_route_stays_open_and_nothing_is_sent() -> None:
     remote = Remote("http://127.0.0.1:9")
     report = replaying.replay(remote, [replaying.Line("1.0", "gpu_samples", 0, raw="{}")])

@@ -236,3 +236,8 @@ def test_no_stream_ends_the_process() -> None:
     code = f"import sys; sys.path[:0] = {paths!r}\n{FUZZ}"
     done = subprocess.run([sys.executable, "-c", code, "1"], capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_text_without_end_is_rejected() -> None:
+    taken = checked(stream(frame(**{"id": ["a", "b"], "service": ["s", "s"], "features.x": ["x" * 100_001, "x"]})))
+    assert [(reject.index, reject.field) for reject in taken.rejected] == [(0, "features.x")]

@@ -96,11 +96,31 @@ def test_one_an_array_or_lines() -> None:
 
 def test_a_bad_row_costs_no_other() -> None:
     taken, events = decoded(json.dumps([PAYLOAD, 1, {}, {"id": 7}]).encode())
-    assert [(reject.index, reject.raw) for reject in taken.rejected] == [(1, b""), (2, b""), (3, b"")], (
-        "a row may hold text"
-    )
+    assert [(reject.index, reject.raw) for reject in taken.rejected] == [(1, b""), (2, b"{}"), (3, b'{"id":7}')]
     assert json.loads(taken.reply)["rejected"] == 3
     assert [made.id for made in events.predictions] == ["chatcmpl-1"]
+
+
+def test_a_reject_can_be_corrected_and_holds_no_text() -> None:
+    wrong = PAYLOAD | {"id": "", "end_user": "a@example.org"}
+    [reject] = decoded(json.dumps([wrong]).encode())[0].rejected
+    assert b"private" not in reject.raw
+    assert b"example.org" not in reject.raw
+    [made] = decoded(reject.raw.replace(b'"id":""', b'"id":"x"', 1))[1].predictions
+    assert (made.id, made.model, made.trace_id, made.cost) == ("x", "claude-big", "t1", 0.0544)
+    [kept] = decoded(json.dumps([wrong]).encode(), Ingest(keep_text=True))[0].rejected
+    assert b"a private question" in kept.raw
+
+
+def test_a_payload_that_has_no_end_is_rejected_but_its_text_may_be_long() -> None:
+    deep: object = 1
+    for _ in range(70):
+        deep = [deep]
+    for parts, reason in (({"metadata": deep}, "nested over 64 deep"), ({"end_user": "x" * 100_001}, "a text of over")):
+        [reject] = decoded(json.dumps(PAYLOAD | parts).encode())[0].rejected
+        assert reject.reason.startswith(reason)
+    for parts in ({"messages": "x" * 200_000}, {"messages": deep}):
+        assert decoded(json.dumps(PAYLOAD | parts).encode())[0].rejected == []
 
 
 def test_what_cannot_be_read_is_refused() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from collector.sent import incoming, prediction
+from collector.sent import TS, incoming, prediction
 from collector.spans import DECODER, TRACE, decoded, logs, metrics, pairs, span, traces
 from collector.test_routes import Served, running
 from google.protobuf.json_format import ParseDict
@@ -122,12 +122,35 @@ def test_partly_refused_is_still_200_with_the_counts(served: Served) -> None:
         assert len(DECODER.events(batch.kind, batch.encoding, batch.body).predictions) == 1
 
 
-def test_a_reject_keeps_names_and_no_text(served: Served) -> None:
-    secret = span({"input.value": "private"}, name="n", traceId="00")
+def test_a_reject_is_a_request_of_its_own_without_text(served: Served) -> None:
+    asked = {"name": "gen_ai.content.prompt", "attributes": pairs({"gen_ai.prompt": "private"})}
+    secret = span(CHAT | {"input.value": "private", "user.id": "a@example.org"}, name="n", traceId="00", events=[asked])
     post(served, as_protobuf("otlp_traces", traces(secret)))
     post(served, traces(secret), JSON)
-    for batch in served.inbox.after(0, 9):
-        assert json.loads(batch.rejected[0].raw) == {"name": "n", "traceId": "00", "spanId": secret["spanId"]}
+    raws = [batch.rejected[0].raw for batch in served.inbox.after(0, 9)]
+    for raw in raws:
+        assert b"private" not in raw
+        assert b"example.org" not in raw
+        corrected = raw.replace(b'"traceId":"00"', b'"traceId":"' + TRACE.encode() + b'"')
+        [made] = decoded("otlp_traces", corrected)[1].predictions
+        assert (made.id, made.service, made.model, made.step) == (f"{TRACE}-{secret['spanId']}", "shop", "m", "n")
+        assert (made.ts, made.latency_ms) == (TS * 10**9, 1000.0)
+
+
+def test_where_text_is_kept_a_reject_keeps_it_redacted() -> None:
+    secret = span({"input.value": "mail a@example.org"}, traceId="00")
+    taken, _ = decoded("otlp_traces", traces(secret), ingest=Ingest(keep_text=True))
+    assert b'"mail [redacted]"' in taken.rejected[0].raw
+
+
+def test_a_reject_has_an_end() -> None:
+    long = span({f"team{n}": "x" * 190 for n in range(1000)} | CHAT, traceId="00")
+    taken, _ = decoded("otlp_traces", traces(long), ingest=Ingest(keep_text=True))
+    assert len(taken.rejected[0].raw) < 500
+    assert b'"traceId":"00"' in taken.rejected[0].raw
+    many, _ = decoded("otlp_traces", traces(*[span(CHAT, traceId="00")] * 300))
+    assert min(len(reject.raw) for reject in many.rejected) > 100
+    assert [b"gen_ai" in many.rejected[n].raw for n in (0, 199, 200, 299)] == [True, True, False, False]
 
 
 def test_400_is_a_status_in_the_form_of_the_request(served: Served) -> None:

@@ -25,6 +25,17 @@ CHUNK = 100
 """Rows a request: as many as the server names the errors of."""
 
 
+JSON = "application/json"
+_OTHERS = {
+    "otlp_traces": ("traces", JSON, "application/x-protobuf"),
+    "otlp_logs": ("logs", JSON, "application/x-protobuf"),
+    "otlp_metrics": ("metrics", JSON, "application/x-protobuf"),
+    "litellm": ("litellm", JSON, JSON),
+    "cloudevents": ("cloudevents", "application/cloudevents+json", "application/cloudevents-batch+json"),
+}
+"""Kinds of other protocols: their path, the content type of a row, and that of a whole body that is no JSON object."""
+
+
 class Line(msgspec.Struct, omit_defaults=True):
     """One reject in a file: its row as an event where it is JSON on one line, else as text, else in base64."""
 
@@ -82,10 +93,13 @@ def read(file: Path) -> list[Line]:
 def replay(remote: Remote, lines: Sequence[Line]) -> Report:
     """Send rows again and close their rejects; what cannot be sent stays open."""
     report = Report()
-    known = [line for line in lines if line.kind in KINDS]
+    known = [line for line in lines if (line.kind in KINDS or line.kind in _OTHERS) and line.body]
     if len(known) < len(lines):
+        left = {line.kind for line in lines if line not in known}
         report.left_open += len(lines) - len(known)
-        report.reasons.append(f"of a kind that has no route: {', '.join({x.kind for x in lines} - KINDS.keys())}")
+        report.reasons.append(
+            f"of a kind that has no route, or with nothing kept of the row: {', '.join(sorted(left))}"
+        )
     for kind, content_type, part, body in _requests(known):
         report.sent += len(part)
         key = "replay/" + hashlib.sha256(repr([line.id for line in part]).encode() + body).hexdigest()
@@ -95,9 +109,10 @@ def replay(remote: Remote, lines: Sequence[Line]) -> Report:
             report.left_open += len(part)
             report.reasons.append(str(error))
             continue
-        report.accepted += reply["accepted"]
-        report.rejected += reply["rejected"]
-        report.reasons += [_reason(part, error) for error in reply["errors"]]
+        accepted, rejected, reasons = _said(part, reply)
+        report.accepted += accepted
+        report.rejected += rejected
+        report.reasons += reasons
         remote.post("/v1/rejects/replayed", {"ids": [line.id for line in part]})
     return report
 
@@ -106,6 +121,10 @@ def _requests(lines: Sequence[Line]) -> Iterator[tuple[str, str, Sequence[Line],
     """Give kind, content type, rejects and body of each request; what is not one line goes alone."""
     for (kind, alone), group in groupby(lines, key=lambda line: (line.kind, _alone(line))):
         part = list(group)
+        if kind in _OTHERS:
+            for line in part:
+                yield *_foreign(line), line.body
+            continue
         if alone:
             for line in part:
                 yield kind, *_whole(line)
@@ -113,6 +132,22 @@ def _requests(lines: Sequence[Line]) -> Iterator[tuple[str, str, Sequence[Line],
         for start in range(0, len(part), CHUNK):
             chunk = part[start : start + CHUNK]
             yield kind, "application/x-ndjson", chunk, b"\n".join(line.body for line in chunk)
+
+
+def _foreign(line: Line) -> tuple[str, str, Sequence[Line]]:
+    """Say where a row of another protocol goes, and as what; each goes alone."""
+    path, media, otherwise = _OTHERS[line.kind]
+    return path, media if line.body.lstrip()[:1] == b"{" else otherwise, [line]
+
+
+def _said(part: Sequence[Line], reply: Mapping[str, Any]) -> tuple[int, int, list[str]]:
+    """Read an answer: how many rows were accepted and rejected, and why. OTLP tells only what it refused."""
+    if "accepted" in reply:
+        return reply["accepted"], reply["rejected"], [_reason(part, error) for error in reply["errors"]]
+    told: Mapping[str, Any] = reply.get("partialSuccess") or {}
+    rejected = sum(int(value) for name, value in told.items() if name.startswith("rejected"))
+    reasons = [f"{part[0].id}: {told['errorMessage']}"] if told.get("errorMessage") else []
+    return max(0, len(part) - rejected), rejected, reasons
 
 
 def _alone(line: Line) -> bool:

@@ -13,6 +13,7 @@ import polars as pl
 from watchkeeper.collector import columns, pairing
 from watchkeeper.collector.decoding import Events, Rejected
 from watchkeeper.collector.inbox import StoredBatch
+from watchkeeper.collector.otlp.turned_away import service_of
 from watchkeeper.collector.ownership import as_json
 from watchkeeper.collector.pairing import Arrived, Paired
 from watchkeeper.collector.shapes import Shapes
@@ -130,5 +131,5 @@ def _service(raw: bytes) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     row = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-    name = next((row[key] for key in _NAMES if row.get(key)), None)
+    name = next((row[key] for key in _NAMES if row.get(key)), None) or service_of(row)
     return name[:200] if isinstance(name, str) else None

@@ -15,6 +15,7 @@ import polars as pl
 from msgspec import inspect
 
 from watchkeeper.collector import times
+from watchkeeper.collector.extent import MAX_STRING
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.events import Prediction, Tokens
 from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, TIME, ModelRows, Predictions, Wide
@@ -56,6 +57,10 @@ def columns(sent: pl.DataFrame) -> Columns:
             raise InputError(f"the column {name!r} is missing: every prediction has one")
     ready: dict[str, pl.Series] = {}
     problems: dict[int, tuple[str, str]] = {}
+    for name, series in _flat(sent):
+        if isinstance(series.dtype, pl.String):
+            for row in (series.str.len_chars() > MAX_STRING).fill_null(value=False).arg_true():
+                problems.setdefault(row, (name, f"a text of over {MAX_STRING} characters"))
     for name, series in found.items():
         if name in TIMES:
             ready[name] = _time(name, series, problems)

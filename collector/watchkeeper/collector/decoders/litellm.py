@@ -12,12 +12,14 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
+from watchkeeper.collector import extent
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.collector.genai.aliases import unfold_object
 from watchkeeper.collector.genai.joining import joined
 from watchkeeper.collector.genai.mapping import NAME, mapper
 from watchkeeper.collector.genai.span import Span
 from watchkeeper.collector.genai.tokens import number
+from watchkeeper.collector.raws import keeper
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
 from watchkeeper.schemas.events import Check, Prediction
 from watchkeeper.schemas.settings import Ingest
@@ -55,6 +57,7 @@ class LiteLlm(PlainJson):
     def __init__(self, ingest: Ingest) -> None:
         self._mapper = mapper(ingest)
         self._keep_text = ingest.keep_text
+        self._keeper = keeper(ingest)
 
     def check(self, sent: Sent) -> Taken:
         """Split the rows; a row must be an object with an id."""
@@ -64,13 +67,23 @@ class LiteLlm(PlainJson):
         rejected: list[Rejected] = []
         good: list[bytes] = []
         for index, row in enumerate(rows):
-            problem = _problem(row)
+            payload = _payload(row)
+            problem = _problem(row, payload)
             if problem:
-                rejected.append(Rejected(index, "id", problem, bytes(row) if self._keep_text else b""))
+                rejected.append(Rejected(index, *problem, self._raw(payload)))
             else:
                 good.append(bytes(row))
         reply = plain_reply(len(good), rejected)
         return Taken(b"[" + b",".join(good) + b"]", len(good), reply, rejected)
+
+    def _raw(self, payload: Payload | None) -> bytes:
+        """Keep a payload that was turned away, without text; what is none may be text as a whole."""
+        if payload is None:
+            return b""
+        parts = payload if self._keep_text else {k: v for k, v in payload.items() if k not in _TEXT}
+        named = {name: payload[name] for name in ("id", "trace_id") if isinstance(payload.get(name), str)}
+        cleaned = {name: part if name.endswith("id") else self._keeper.cleaned(part) for name, part in parts.items()}
+        return self._keeper.encoded(cleaned, named)
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:  # noqa: ARG002 - there is one of each
         """Turn the payloads into predictions."""
@@ -143,11 +156,17 @@ def _payload(row: Raw) -> Payload | None:
     return cast("Payload", found) if isinstance(found, dict) else None
 
 
-def _problem(row: Raw) -> str | None:
-    payload = _payload(row)
+def _problem(row: Raw, payload: Payload | None) -> tuple[str, str] | None:
+    """Say what makes a payload unusable: (field, reason). Text may be long and deep, for it is not kept as it came."""
     if payload is None:
-        return "a payload is a JSON object"
-    return None if _text(payload.get("id")) else "a payload has an id"
+        return "", "a payload is a JSON object"
+    if not _text(payload.get("id")):
+        return "id", "a payload has an id"
+    if extent.may_exceed((bytes(row),)):
+        rest = msgspec.json.encode({name: part for name, part in payload.items() if name not in _TEXT})
+        beyond = extent.exceeded(rest)
+        return ("", beyond) if beyond else None
+    return None
 
 
 def _text(value: object) -> str:

@@ -16,6 +16,8 @@ from watchkeeper.collector.genai.joining import joined
 from watchkeeper.collector.genai.mapping import mapper
 from watchkeeper.collector.otlp import gpu_points, json_form, protobuf
 from watchkeeper.collector.otlp.signals import LOGS, METRICS, SIGNALS, TRACES, Group, Signal
+from watchkeeper.collector.otlp.turned_away import Keeping
+from watchkeeper.collector.raws import keeper
 from watchkeeper.schemas.errors import TooLarge, WatchkeeperError
 from watchkeeper.schemas.settings import Ingest
 
@@ -53,6 +55,7 @@ class Otlp:
     def __init__(self, ingest: Ingest) -> None:
         self._table = aliases()
         self._mapper = mapper(ingest)
+        self._keeper = keeper(ingest)
         self._wanted = None if ingest.keep_text else self._table.wanted(ingest.segment_attributes)
 
     def limits(self, ingest: Ingest) -> Limits:
@@ -63,7 +66,7 @@ class Otlp:
     def check(self, sent: Sent) -> Taken:
         """Read the message, count its rows, refuse spans without an id."""
         signal, form = SIGNALS[sent.kind], _form(sent.encoding)
-        good, rejected = form.check(signal, sent.body)
+        good, rejected = form.check(signal, sent.body, Keeping(signal, self._keeper, self._wanted))
         if good + len(rejected) > sent.max_rows:
             raise TooLarge(f"the body has over {sent.max_rows} rows (ingest.max_rows): send smaller batches")
         message = rejected[0].reason if rejected else ""

@@ -137,15 +137,23 @@ class Mapper:
         return None
 
     def _extra(self, span: Span, found: Mapping[str, Found]) -> Raw:
-        extra = {name: found[name].value for name in self.table.extra if name in found}
+        extra = {name: _bounded(found[name].value) for name in self.table.extra if name in found}
         tags = next((span.attributes[name] for name in self.table.tags if name in span.attributes), None)
         if tags:
-            extra["tags"] = tags
+            extra["tags"] = _bounded(tags)
         if self.redact is not None:
             texts = text.content(self.table, span.attributes, span.moments, self.redact)
             if texts:
                 extra["content"] = texts
         return Raw(msgspec.json.encode(extra, enc_hook=repr)) if extra else EMPTY
+
+
+def _bounded(value: object) -> object:
+    """Cut a text; leave a list or object out that has no end."""
+    if isinstance(value, str):
+        return value[:TEXT]
+    endless = isinstance(value, list | dict) and len(msgspec.json.encode(value, enc_hook=repr)) > text.MAX_TEXT
+    return None if endless else cast("object", value)
 
 
 def clean_id(found: Mapping[str, Found], field: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.genai.span import Moment, Span
 from watchkeeper.collector.otlp.signals import BAD_ID, LOGS, MAX_DEPTH, METRICS, TRACES, Group, Point, Signal
+from watchkeeper.collector.otlp.turned_away import Keeping
 from watchkeeper.schemas.errors import NotDecodable
 
 _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
@@ -141,18 +142,19 @@ def status(code: int, message: str) -> bytes:
     return msgspec.json.encode({"code": code, "message": message[:2000]})
 
 
-def check(signal: Signal, body: bytes) -> tuple[int, list[Rejected]]:
+def check(signal: Signal, body: bytes, keeping: Keeping) -> tuple[int, list[Rejected]]:
     """Count what a request holds; give its rows that cannot be used."""
     good = 0
     rejected: list[Rejected] = []
-    for index, (_, raw) in enumerate(_rows(signal, parse(signal, body))):
+    for index, (part, raw) in enumerate(_rows(signal, parse(signal, body))):
         try:
             row = _DECODE[signal.name](raw)
         except _UNREADABLE as error:
-            rejected.append(Rejected(index, "", f"not as OTLP has it: {error}"[:300], _named_only(raw)))
+            reason = f"not as OTLP has it: {error}"[:300]
+            rejected.append(Rejected(index, "", reason, keeping.row(_resource(part), _plain(raw))))
             continue
         if signal is TRACES and not _named(row):
-            rejected.append(Rejected(index, "traceId", BAD_ID, _named_only(raw)))
+            rejected.append(Rejected(index, "traceId", BAD_ID, keeping.row(_resource(part), _plain(raw))))
         else:
             good += sum(1 for _ in _points(row)) if signal is METRICS else 1
     return good, rejected
@@ -165,7 +167,7 @@ def groups(signal: Signal, body: bytes, wanted: frozenset[str] | None) -> Iterat
     """
     message = parse(signal, body)
     for part in getattr(message, signal.parts[0]) or ():
-        resource = _attributes(part.resource.attributes if part.resource else None)
+        resource = _resource(part)
         rows = [row for row in (_decoded(signal, raw) for raw in _of(signal, part)) if row is not None]
         if signal is TRACES:
             yield Group(resource, spans=[_span(row, resource, wanted) for row in rows if _named(row)])
@@ -188,16 +190,15 @@ def parse(signal: Signal, body: bytes) -> Any:
         raise NotDecodable(f"the body is no OTLP {signal.name} request in JSON: {error}"[:500]) from None
 
 
-def _named_only(raw: Raw) -> bytes:
-    """Give of a row what names it: the rest may be text that must not be kept."""
+def _plain(raw: Raw) -> object:
     try:
-        row: object = msgspec.json.decode(raw)
+        return msgspec.json.decode(raw)
     except _UNREADABLE:
-        return b""
-    if not isinstance(row, dict):
-        return b""
-    names = cast("dict[str, object]", row)
-    return msgspec.json.encode({name: names[name] for name in ("name", "traceId", "spanId") if name in names})
+        return None
+
+
+def _resource(part: _Part) -> dict[str, object]:
+    return _attributes(part.resource.attributes if part.resource else None)
 
 
 def _decoded(signal: Signal, raw: Raw) -> Any:

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.genai.span import Moment, Span
 from watchkeeper.collector.otlp.signals import BAD_ID, LOGS, MAX_DEPTH, METRICS, TRACES, Group, Point, Signal
+from watchkeeper.collector.otlp.turned_away import Keeping
 from watchkeeper.schemas.errors import NotDecodable
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def check(signal: Signal, body: bytes) -> tuple[int, list[Rejected]]:
+def check(signal: Signal, body: bytes, keeping: Keeping) -> tuple[int, list[Rejected]]:
     """Count what a request holds; give its rows that cannot be used. Here, spans alone can be wrong."""
     message = parse(signal, body)
     if signal is METRICS:
@@ -76,9 +75,10 @@ def check(signal: Signal, body: bytes) -> tuple[int, list[Rejected]]:
         return sum(1 for _ in _rows(signal, message)), []
     rejected: list[Rejected] = []
     count = 0
-    for _, span in _rows(signal, message):
+    for part, span in _rows(signal, message):
         if not _named(span):
-            rejected.append(Rejected(count, "trace_id", BAD_ID, _named_only(span)))
+            raw = keeping.row(attributes(part.resource.attributes), _plain(span))
+            rejected.append(Rejected(count, "trace_id", BAD_ID, raw))
         count += 1
     return count - len(rejected), rejected
 
@@ -113,9 +113,11 @@ def _named(span: Any) -> bool:
     return len(trace_id) == 16 and len(span_id) == 8 and trace_id != _NO_TRACE and span_id != _NO_SPAN
 
 
-def _named_only(span: Any) -> bytes:
-    """Give of a span what names it: the rest may be text that must not be kept."""
-    return msgspec.json.encode({"name": span.name, "traceId": span.trace_id.hex(), "spanId": span.span_id.hex()})
+def _plain(span: Any) -> dict[str, object]:
+    """Give a span as JSON has it: its ids in hex."""
+    found: dict[str, object] = importlib.import_module("google.protobuf.json_format").MessageToDict(span)
+    ids = {"traceId": span.trace_id, "spanId": span.span_id, "parentSpanId": span.parent_span_id}
+    return found | {name: value.hex() for name, value in ids.items() if value}
 
 
 def _data(metric: Any) -> tuple[str, Sequence[Any]]:
