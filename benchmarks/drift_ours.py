@@ -15,6 +15,7 @@ from watchkeeper.analyzers.drift_check import merged  # noqa: E402
 from watchkeeper.analyzers.rows import BinRow  # noqa: E402
 from watchkeeper.store.facts.histograms import (  # noqa: E402
     Epoch,
+    Hours,
     category_bins,
     counts,
     numeric_bins,
@@ -51,8 +52,8 @@ def binned(epoch: Epoch, series: pl.Series) -> dict[int, int]:
         bins = numeric_bins(epoch, series.fill_null(0.0).to_numpy(), series.is_null().to_numpy())
     else:
         bins = category_bins(epoch, series)
-    counted = counts(np.zeros(len(series), dtype=np.int64), bins)
-    return dict(zip(counted["bin"].to_list(), counted["n"].to_list(), strict=True))
+    counted = counts(Hours(np.zeros(1, dtype=np.int64), np.zeros(len(series), dtype=np.int64)), bins)
+    return dict(zip(counted.bin.tolist(), counted.n.tolist(), strict=True))
 
 
 def main(rows: int, reference_rows: int) -> None:

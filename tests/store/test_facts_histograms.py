@@ -22,6 +22,7 @@ from watchkeeper.store.facts.histograms import (
     REST,
     UNSEEN,
     Epoch,
+    Hours,
     category_bins,
     counts,
     moments,
@@ -72,12 +73,16 @@ def test_every_row_falls_into_one_bin(reference: list[float], values: list[float
             assert (number == epoch.edges.size) == (value > max(reference))
 
 
+def one_hour(rows: int) -> Hours:
+    return Hours(np.zeros(1, dtype=np.int64), np.zeros(rows, dtype=np.int64))
+
+
 @MANY
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(REST, 101)), min_size=1, max_size=100))
 def test_counting_keeps_every_row(rows: list[tuple[int, int]]) -> None:
     hours, bins = (np.array(part) for part in zip(*rows, strict=True))
-    counted = counts(hours, bins)
-    assert dict(zip(counted.select("hour", "bin").rows(), counted["n"], strict=True)) == {
+    counted = counts(Hours(*np.unique(hours, return_inverse=True)), bins)
+    assert dict(zip(zip(counted.hour, counted.bin, strict=True), counted.n, strict=True)) == {
         key: rows.count(key) for key in rows
     }
 
@@ -86,11 +91,13 @@ def test_counting_hours_far_apart_costs_no_memory() -> None:
     """One event of 1973 beside one of 2198, both allowed times, and the greatest bin."""
     tracemalloc.start()
     try:
-        counted = counts(np.array([26_000, 2_000_000]), np.array([MAX_CATEGORIES, MAX_CATEGORIES]))
+        counted = counts(
+            Hours(np.array([26_000, 2_000_000]), np.array([0, 1])), np.array([MAX_CATEGORIES, MAX_CATEGORIES])
+        )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert counted["n"].to_list() == [1, 1]
+    assert counted.n.tolist() == [1, 1]
     assert peak < 5_000_000
 
 
@@ -146,7 +153,7 @@ def test_a_reference_of_nulls_alone_knows_no_category() -> None:
 def test_unseen_values_are_named_by_frequency_within_a_limit() -> None:
     values = pl.Series([f"v{i:03}" for i in range(60) for _ in range(1 + (i >= 10))])
     bins = np.full(len(values), UNSEEN)
-    named = unseen_counts(category("a"), np.zeros(len(values), dtype=np.int64), values, bins)
+    named = unseen_counts(category("a"), one_hour(len(values)), values, bins)
     assert named.height == MAX_UNSEEN_VALUES
     assert set(named["value"]) == {f"v{i:03}" for i in range(10, 60)}
     assert named["n"].to_list() == [2] * MAX_UNSEEN_VALUES
@@ -157,13 +164,14 @@ def test_unseen_values_are_named_by_frequency_within_a_limit() -> None:
 def test_moments_are_those_of_each_hour(rows: list[tuple[int, float | None]]) -> None:
     slots = np.array([slot for slot, _ in rows])
     values = np.array([0.0 if x is None else x for _, x in rows])
-    m = moments(slots, 4, values, np.array([x is None for _, x in rows]))
+    hours = Hours(np.arange(4), slots)
+    m = moments(hours, values, np.array([x is None for _, x in rows]))
     for slot in range(4):
         own = [x for at, x in rows if at == slot]
         finite = [x for x in own if x is not None and math.isfinite(x)]
-        assert m.total[slot] == len(own)
+        assert hours.count()[slot] == len(own)
         assert m.nan[slot] == sum(x is not None and math.isnan(x) for x in own)
         assert m.infinite[slot] == sum(x is not None and math.isinf(x) for x in own)
         low, high = (min(finite), max(finite)) if finite else (math.nan, math.nan)
-        assert np.array_equal([m.low[slot], m.high[slot]], [low, high], equal_nan=True)
+        assert np.array_equal([m.min[slot], m.max[slot]], [low, high], equal_nan=True)
         assert m.sum[slot] == pytest.approx(sum(finite), rel=1e-9, abs=1e-9 * sum(map(abs, finite)), nan_ok=True)

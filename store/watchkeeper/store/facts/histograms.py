@@ -48,16 +48,41 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """What one hour of one numeric feature adds up to."""
+class Hours:
+    """The hours (since 1970) that a load's rows fall into, and each row's place among them: found once a load."""
 
-    total: Ints
+    distinct: Ints
+    slots: Ints
+
+    @classmethod
+    def of(cls, ts: pl.Series) -> Hours:
+        """Find the hour of each time."""
+        return cls(*np.unique(ts.dt.epoch("us").to_numpy() // HOUR_US, return_inverse=True))
+
+    def count(self, mask: NDArray[np.bool_] | None = None) -> Ints:
+        """Count the rows of each hour, or those that are marked."""
+        return np.bincount(self.slots if mask is None else self.slots[mask], minlength=self.distinct.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What each hour of one numeric feature adds up to."""
+
     nan: Ints
     infinite: Ints
-    low: Floats
-    high: Floats
+    min: Floats
+    max: Floats
     sum: Floats
     sumsq: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows by hour and bin, where there are any."""
+
+    hour: Ints
+    bin: Ints
+    n: Ints
 
 
 def numeric_edges(values: Floats) -> Floats:
@@ -100,24 +125,21 @@ def category_bins(epoch: Epoch, values: pl.Series) -> Ints:
     return bins.zip_with(values.is_not_null(), pl.Series([MISSING], dtype=pl.Int64)).to_numpy()
 
 
-def counts(hours: Ints, bins: Ints) -> pl.DataFrame:
-    """Count rows by hour (number since 1970) and bin; what it costs does not depend on how far apart the hours are."""
-    distinct, slots = np.unique(hours, return_inverse=True)
+def counts(hours: Hours, bins: Ints) -> Counts:
+    """Count rows by hour and bin; what it costs does not depend on how far apart the hours are."""
     width = int(bins.max()) + SPECIALS + 1
-    filled = np.bincount(slots * width + bins + SPECIALS)
+    filled = np.bincount(hours.slots * width + bins + SPECIALS)
     present = np.nonzero(filled)[0]
-    return pl.DataFrame(
-        {"hour": distinct[present // width], "bin": present % width - SPECIALS, "n": filled[present]},
-        schema={"hour": pl.Int64, "bin": pl.Int16, "n": pl.Int64},
-    )
+    return Counts(hours.distinct[present // width], present % width - SPECIALS, filled[present])
 
 
-def moments(slots: Ints, count: int, values: Floats, missing: NDArray[np.bool_]) -> Moments:
-    """Add up one numeric feature by hour; ``slots`` gives each row's place among the ``count`` hours."""
+def moments(hours: Hours, values: Floats, missing: NDArray[np.bool_]) -> Moments:
+    """Add up one numeric feature by hour; a missing value is whatever stands there, and counts for nothing."""
     nan = np.isnan(values) & ~missing
-    infinite = np.isinf(values)
+    infinite = np.isinf(values) & ~missing
     finite = ~(missing | nan | infinite)
-    kept, places = values[finite], slots[finite]
+    kept, places = (values, hours.slots) if finite.all() else (values[finite], hours.slots[finite])
+    count = hours.distinct.size
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, places, kept)
     np.maximum.at(high, places, kept)
@@ -126,20 +148,26 @@ def moments(slots: Ints, count: int, values: Floats, missing: NDArray[np.bool_])
     with np.errstate(over="ignore"):  # the square of 1e200 is infinite, and may be
         squares = kept * kept
     return Moments(
-        total=np.bincount(slots, minlength=count),
-        nan=np.bincount(slots[nan], minlength=count),
-        infinite=np.bincount(slots[infinite], minlength=count),
-        low=low,
-        high=high,
+        nan=hours.count(nan),
+        infinite=hours.count(infinite),
+        min=low,
+        max=high,
         sum=np.bincount(places, weights=kept, minlength=count).astype(np.float64),
         sumsq=np.bincount(places, weights=squares, minlength=count).astype(np.float64),
     )
 
 
-def unseen_counts(epoch: Epoch, hours: Ints, values: pl.Series, bins: Ints) -> pl.DataFrame:
+def no_moments(hours: Hours) -> Moments:
+    """Give what text adds up to."""
+    count = hours.distinct.size
+    zeros, nothing = np.zeros(count), np.full(count, np.nan)
+    return Moments(zeros.astype(np.int64), zeros.astype(np.int64), nothing, nothing, zeros, zeros)
+
+
+def unseen_counts(epoch: Epoch, hours: Hours, values: pl.Series, bins: Ints) -> pl.DataFrame:
     """Name the most frequent unseen values of each load, at most fifty."""
     mask = bins == UNSEEN
-    frame = pl.DataFrame({"hour": hours[mask], "value": values.filter(pl.Series(mask))})
+    frame = pl.DataFrame({"hour": hours.distinct[hours.slots[mask]], "value": values.filter(pl.Series(mask))})
     top = frame.group_by("value").len().sort("len", "value", descending=[True, False]).head(MAX_UNSEEN_VALUES)
     return (
         frame.join(top.select("value"), on="value", how="semi")

@@ -23,6 +23,7 @@ from watchkeeper.store.facts.batch import (
     PREDICTION_COLUMNS,
     REJECT_COLUMNS,
     REVIEW_COLUMNS,
+    TIME,
     Batch,
     Fields,
     LoadReport,
@@ -43,11 +44,12 @@ from watchkeeper.store.facts.features import (
     TypedColumns,
     typed,
 )
-from watchkeeper.store.facts.histograms import EpochCatalog
+from watchkeeper.store.facts.histograms import EpochCatalog, Hours
 from watchkeeper.store.facts.kept import KeptSince, Policy
 from watchkeeper.store.facts.lateness import TOO_LATE, turned_away
 from watchkeeper.store.facts.model_rows import kept
-from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments, hours_of
+from watchkeeper.store.facts.models import ModelSpans
+from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments
 from watchkeeper.store.facts.versions import Runs
 from watchkeeper.store.sql import quoted
 
@@ -67,6 +69,7 @@ class Loader:
         self._segments = rollups.SegmentValues()
         self._epochs = EpochCatalog()
         self._runs = Runs()
+        self._models = ModelSpans()
         self._loads = 0
 
     @property
@@ -93,6 +96,7 @@ class Loader:
             self._since.refresh(connection, generation)
             batch = turned_away(batch, self._since, self._policy(), now)
             self._runs.refresh(connection, generation)
+            self._models.refresh(connection, generation)
             report = self._load(connection, batch, now)
             if batch.holding is not None:
                 held.change(connection, batch.holding)
@@ -166,7 +170,7 @@ class Loader:
             for index, values in unfit.items():
                 extra.setdefault(int(part.positions[index]), {}).update(values)
         profile.write(connection)
-        _note_models(connection, new)
+        self._models.note(connection, new)
         _insert_predictions(connection, new, extra)
         rollups.add(connection, new, pl.concat(places), now)
         return new, repeated
@@ -189,7 +193,7 @@ class Loader:
             quoted(table.table_name),
             group.select("id", "ts").with_columns([series.alias(name) for name, series in columns.items()]),
         )
-        hours = hours_of(group["ts"])
+        hours = Hours.of(group["ts"])
         profiled = values.series | {SCORE: group["score"], PREDICTION: group["prediction"]}
         add_moments(profile, *names, hours, values.series | _overflow(values, group.height), _mismatched(values))
         add_bins(profile, self._epochs.of(*names), hours, profiled)
@@ -220,19 +224,18 @@ def _count(
     connection: duckdb.DuckDBPyConnection, kind: str, frame: pl.DataFrame, time: str, fresh: pl.Series, now: datetime
 ) -> None:
     """Add to the ingest ledger what came of the events of each service; ``fresh`` names that of each new one."""
-    skewed = pl.col("clock_skew").fill_null(False).sum() if "clock_skew" in frame.columns else pl.lit(0)
-    sent = frame.group_by("service").agg(
-        pl.len().cast(pl.Int64).alias("sent"), pl.col(time).max().alias("last_ts"), skewed.alias("clock_skewed")
-    )
-    loaded = pl.DataFrame({"service": fresh}).group_by("service").agg(pl.len().cast(pl.Int64).alias("loaded"))
-    ledger = sent.join(loaded, on="service", how="left", nulls_equal=True).with_columns(pl.col("loaded").fill_null(0))
-    ledger = ledger.with_columns(
-        (pl.col("sent") - pl.col("loaded")).alias("duplicates"),
-        pl.lit(now).dt.truncate("1h").cast(pl.Datetime("us")).alias("hour"),
-        pl.lit(kind).alias("kind"),
-        pl.lit(0, pl.Int64).alias("rejected"),
-    )
-    insert(connection, "ingest", ledger.drop("sent"))
+    skewed = pl.col("clock_skew").sum() if "clock_skew" in frame.columns else pl.lit(0)
+    sent = frame.group_by("service").agg(pl.len(), pl.col(time).max(), skewed.alias("clock_skewed")).rows()
+    loaded = dict(fresh.value_counts().iter_rows())
+    ledger = {
+        "service": pl.Series([service for service, *_ in sent], dtype=pl.String),
+        "last_ts": pl.Series([last for _, _, last, _ in sent], dtype=TIME),
+        "clock_skewed": [skewed for *_, skewed in sent],
+        "loaded": [loaded.get(service, 0) for service, *_ in sent],
+        "duplicates": [count - loaded.get(service, 0) for service, count, *_ in sent],
+    }
+    same = {"hour": now.replace(minute=0, second=0, microsecond=0), "kind": kind, "rejected": 0}
+    insert(connection, "ingest", pl.DataFrame(ledger | {name: [value] * len(sent) for name, value in same.items()}))
 
 
 def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> NDArray[np.int64]:
@@ -255,20 +258,6 @@ def _new_rows(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> NDA
     if known.len():
         positions = positions.filter(~positions.is_in(known.implode()))
     return positions.cast(pl.Int64).to_numpy()
-
-
-def _note_models(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
-    """Remember each model's first and last prediction, so that nobody has to look through all of them."""
-    seen = frame.group_by("service", "model").agg(first_ts=pl.col("ts").min(), last_ts=pl.col("ts").max())
-    with registered(connection, "seen", seen):
-        connection.execute(
-            """CREATE OR REPLACE TEMP TABLE noted AS
-               SELECT service, model, least(s.first_ts, m.first_ts) AS first_ts,
-                      greatest(s.last_ts, m.last_ts) AS last_ts
-               FROM seen s LEFT JOIN models m USING (service, model)"""
-        )
-    connection.execute("DELETE FROM models WHERE (service, model) IN (SELECT (service, model) FROM noted)")
-    connection.execute("INSERT INTO models SELECT * FROM noted")
 
 
 def _insert_predictions(

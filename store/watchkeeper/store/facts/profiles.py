@@ -8,110 +8,115 @@ from dataclasses import dataclass, field
 import duckdb
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from watchkeeper.store.facts.connection import insert
 from watchkeeper.store.facts.histograms import (
     HOUR_US,
     UNSEEN,
+    Counts,
     Epoch,
-    Floats,
+    Hours,
     Ints,
+    Moments,
     category_bins,
     counts,
     moments,
+    no_moments,
     numeric_bins,
     unseen_counts,
 )
 
 BUCKET = (pl.col("hour") * HOUR_US).cast(pl.Datetime("us")).alias("bucket")
+_SUMS = ("nan", "infinite", "min", "max", "sum", "sumsq")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureHours:
+    """How one feature looked in each hour of a load."""
+
+    service: str
+    model: str
+    feature: str
+    hour: Ints
+    total: Ints
+    missing: Ints
+    mismatched: Ints
+    moments: Moments
 
 
 @dataclass(slots=True)
 class Profile:
-    """The rollup rows of one load, gathered over models and features, then written at once."""
+    """What one load adds to the rollups of features, gathered over models and features, then written at once."""
 
-    feature_rows: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
-    bin_rows: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
-    unseen_rows: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
+    features: list[FeatureHours] = field(default_factory=list[FeatureHours])
+    bins: list[tuple[int, Counts]] = field(default_factory=list[tuple[int, Counts]])
+    unseen: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
 
     def write(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Append everything to the rollups."""
-        for table, frames in (
-            ("feature_hour", self.feature_rows),
-            ("histogram_hour", self.bin_rows),
-            ("unseen_hour", self.unseen_rows),
-        ):
-            if frames:
-                insert(connection, table, pl.concat(frames, how="vertical_relaxed"))
+        if self.features:
+            insert(connection, "feature_hour", _feature_rows(self.features))
+        if self.bins:
+            insert(connection, "histogram_hour", _bin_rows(self.bins))
+        if self.unseen:
+            insert(connection, "unseen_hour", pl.concat(self.unseen).select(BUCKET, "epoch", "value", "n"))
 
 
-def hours_of(ts: pl.Series) -> Ints:
-    """Give the hour since 1970 of each time."""
-    return ts.dt.epoch("us").to_numpy() // HOUR_US
+def _feature_rows(features: Sequence[FeatureHours]) -> pl.DataFrame:
+    names = {
+        name: [getattr(one, name) for one in features for _ in range(one.hour.size)]
+        for name in ("service", "model", "feature")
+    }
+    numbers = {
+        name: np.concatenate([getattr(one, name) for one in features])
+        for name in ("hour", "total", "missing", "mismatched")
+    }
+    sums = {name: np.concatenate([getattr(one.moments, name) for one in features]) for name in _SUMS}
+    return pl.DataFrame(names | numbers | sums).select(
+        BUCKET, pl.exclude("hour", "min", "max"), pl.col("min", "max").fill_nan(None)
+    )
+
+
+def _bin_rows(bins: Sequence[tuple[int, Counts]]) -> pl.DataFrame:
+    parts = {name: np.concatenate([getattr(found, name) for _, found in bins]) for name in ("hour", "bin", "n")}
+    epochs = np.repeat([epoch for epoch, _ in bins], [found.n.size for _, found in bins])
+    return pl.DataFrame(parts | {"epoch": epochs}).select(
+        BUCKET, pl.col("epoch").cast(pl.Int32), pl.col("bin").cast(pl.Int16), "n"
+    )
 
 
 def add_moments(
     profile: Profile,
     service: str,
     model: str,
-    hours: Ints,
+    hours: Hours,
     columns: Mapping[str, pl.Series],
     mismatched: Mapping[str, Sequence[int]],
 ) -> None:
     """Count by hour how each feature looks: rows, missing, infinite, of the wrong type, range and sums."""
-    distinct, slots = np.unique(hours, return_inverse=True)
+    total = hours.count()
     for feature, series in columns.items():
         wrong = np.zeros(len(series), dtype=np.bool_)
         wrong[np.asarray(mismatched.get(feature, ()), dtype=np.int64)] = True
-        values, missing = as_floats(series)
-        m = moments(slots, distinct.size, values, missing)
-        numeric = series.dtype == pl.Float64
-        profile.feature_rows.append(
-            pl.DataFrame(
-                {
-                    "hour": distinct,
-                    "total": m.total,
-                    "missing": np.bincount(slots[missing & ~wrong], minlength=distinct.size),
-                    "nan": m.nan,
-                    "infinite": m.infinite,
-                    "mismatched": np.bincount(slots[wrong], minlength=distinct.size),
-                    "min": pl.Series(m.low).fill_nan(None) if numeric else None,
-                    "max": pl.Series(m.high).fill_nan(None) if numeric else None,
-                    "sum": m.sum,
-                    "sumsq": m.sumsq,
-                },
-                schema_overrides={"min": pl.Float64, "max": pl.Float64},
-            ).select(
-                BUCKET,
-                pl.lit(service).alias("service"),
-                pl.lit(model).alias("model"),
-                pl.lit(feature).alias("feature"),
-                pl.exclude("hour"),
+        missing = series.is_null().to_numpy()
+        found = moments(hours, series.to_numpy(), missing) if series.dtype == pl.Float64 else no_moments(hours)
+        profile.features.append(
+            FeatureHours(
+                service, model, feature, hours.distinct, total, hours.count(missing & ~wrong), hours.count(wrong), found
             )
         )
 
 
-def add_bins(profile: Profile, epochs: Mapping[str, Epoch], hours: Ints, columns: Mapping[str, pl.Series]) -> None:
+def add_bins(profile: Profile, epochs: Mapping[str, Epoch], hours: Hours, columns: Mapping[str, pl.Series]) -> None:
     """Count by hour and bin each feature that has an epoch; name the values that the reference never held."""
     for feature, series in columns.items():
         epoch = epochs.get(feature)
         if epoch is None or (epoch.kind == "numeric") != (series.dtype == pl.Float64):
             continue
         if epoch.kind == "numeric":
-            bins = numeric_bins(epoch, *as_floats(series))
+            bins = numeric_bins(epoch, series.to_numpy(), series.is_null().to_numpy())
         else:
             bins = category_bins(epoch, series.cast(pl.String))
             if bool((bins == UNSEEN).any()):
-                named = unseen_counts(epoch, hours, series.cast(pl.String), bins)
-                profile.unseen_rows.append(named.select(BUCKET, "epoch", "value", "n"))
-        counted = counts(hours, bins).with_columns(pl.lit(epoch.epoch, pl.Int32).alias("epoch"))
-        profile.bin_rows.append(counted.select(BUCKET, "epoch", "bin", "n"))
-
-
-def as_floats(series: pl.Series) -> tuple[Floats, NDArray[np.bool_]]:
-    """Give a numeric series as floats and a mask of its nulls; of text only the mask means anything."""
-    missing = series.is_null().to_numpy()
-    if series.dtype != pl.Float64:
-        return np.full(len(series), 0.0), missing
-    return series.fill_null(0.0).to_numpy(), missing
+                profile.unseen.append(unseen_counts(epoch, hours, series.cast(pl.String), bins))
+        profile.bins.append((epoch.epoch, counts(hours, bins)))

@@ -18,8 +18,8 @@ from watchkeeper.store.clock import stored
 from watchkeeper.store.facts.batch import TIME
 from watchkeeper.store.facts.connection import FactStore, first, frame_of, insert
 from watchkeeper.store.facts.features import PREDICTION, SCORE
-from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, numeric_edges
-from watchkeeper.store.facts.profiles import Profile, add_bins, hours_of
+from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, Hours, numeric_edges
+from watchkeeper.store.facts.profiles import Profile, add_bins
 from watchkeeper.store.facts.reader import features_sql
 from watchkeeper.store.sql import quoted
 
@@ -273,7 +273,7 @@ def _rebin(
             parameters |= {"service": scope[0], "model": scope[1]}
         frame = frame_of(connection.sql(f"SELECT ts, x FROM ({source.sql}) {where}", params=parameters or None))
         if frame.height:
-            add_bins(profile, {epoch.feature: epoch}, hours_of(frame["ts"]), {epoch.feature: frame["x"]})
+            add_bins(profile, {epoch.feature: epoch}, Hours.of(frame["ts"]), {epoch.feature: frame["x"]})
     profile.write(connection)
     numeric = [e.epoch for e, _ in made if e.kind == "numeric" and e.feature not in (SCORE, PREDICTION)]
     _tell_apart(connection, numeric, since)

@@ -15,7 +15,7 @@ import polars as pl
 
 from watchkeeper.schemas.events import INNER_OPERATIONS
 from watchkeeper.store.facts.batch import ModelRows
-from watchkeeper.store.facts.connection import frame_of, insert, registered
+from watchkeeper.store.facts.connection import insert
 
 ACCURACY = 0.01
 GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
@@ -37,27 +37,22 @@ _KEYS: Mapping[str, str] = {
     "unseen_hour": "bucket, epoch, value",
 }
 
-_SUMS = """
-    count(*) AS requests,
-    count(*) FILTER (status = 'error') AS errors,
-    count(*) FILTER (used_at > needed_by) AS late,
-    count(*) FILTER (check_failed) AS check_failures,
-    count(*) FILTER (check_blocked) AS blocked,
-    sum(attempts)::BIGINT AS attempts,
-    count(*) FILTER (attempts > 1) AS retried,
-    count(fallback_from) AS fallbacks,
-    count(latency_ms) AS latency_n,
-    coalesce(sum(latency_ms), 0) AS latency_sum_ms,
-    coalesce(sum(tokens_input), 0)::BIGINT AS tokens_input,
-    coalesce(sum(tokens_cache_read), 0)::BIGINT AS tokens_cache_read,
-    coalesce(sum(tokens_cache_write), 0)::BIGINT AS tokens_cache_write,
-    coalesce(sum(tokens_output), 0)::BIGINT AS tokens_output,
-    coalesce(sum(tokens_reasoning), 0)::BIGINT AS tokens_reasoning,
-    coalesce(sum(cost), 0) AS cost,
-    count(cost) AS cost_n
-"""
+_SUMS = (
+    pl.len().cast(pl.Int64).alias("requests"),
+    (pl.col("status") == "error").sum().cast(pl.Int64).alias("errors"),
+    (pl.col("used_at") > pl.col("needed_by")).sum().cast(pl.Int64).alias("late"),
+    pl.col("check_failed").sum().cast(pl.Int64).alias("check_failures"),
+    pl.col("check_blocked").sum().cast(pl.Int64).alias("blocked"),
+    pl.col("attempts").cast(pl.Int64).sum(),
+    (pl.col("attempts") > 1).sum().cast(pl.Int64).alias("retried"),
+    pl.col("fallback_from").count().cast(pl.Int64).alias("fallbacks"),
+    pl.col("latency_ms").count().cast(pl.Int64).alias("latency_n"),
+    pl.col("latency_ms").sum().alias("latency_sum_ms"),
+    pl.col("tokens_input", "tokens_cache_read", "tokens_cache_write", "tokens_output", "tokens_reasoning").sum(),
+    pl.col("cost").count().cast(pl.Int64).alias("cost_n"),
+    pl.col("cost").sum(),
+)
 _SUMMED = (
-    "ts",
     "service",
     "model",
     "model_version",
@@ -87,9 +82,10 @@ def bucket_value(log_bucket: int) -> float:
     return 0.0 if log_bucket == ZERO_BUCKET else 2 * GAMMA**log_bucket / (GAMMA + 1)
 
 
-def bucket_sql(column: str) -> str:
-    """Give the SQL that finds the bucket of a positive number; zero has its own."""
-    return f"CASE WHEN {column} > 1e-9 THEN ceil(ln({column}) / {math.log(GAMMA)!r})::INTEGER ELSE {ZERO_BUCKET} END"
+def log_bucket(values: pl.Expr) -> pl.Expr:
+    """Find the bucket of a positive number; zero has its own."""
+    positive = (values.log() / math.log(GAMMA)).ceil()
+    return pl.when(values > 1e-9).then(positive).otherwise(ZERO_BUCKET).cast(pl.Int32)
 
 
 class SegmentValues:
@@ -139,33 +135,29 @@ def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl
     young = now - MINUTES_KEPT
     connection.execute("UPDATE minutes_kept SET since = ?", [young])  # what is older may never have been counted
     rows = _requests(frame)
-    keys = "date_trunc('minute', ts) AS bucket, service, model, model_version, provider"
-    by_segment = f"""
-        UNION ALL BY NAME
-        SELECT {keys}, dim, value, {_SUMS} FROM new_segments JOIN new_rows USING (position) GROUP BY ALL"""
-    with registered(connection, "new_rows", rows), registered(connection, "new_segments", segments):
-        traffic = frame_of(
-            connection.sql(
-                f"""SELECT {keys}, '' AS dim, '' AS value, {_SUMS} FROM new_rows GROUP BY ALL
-                    {by_segment if segments.height else ""}"""
-            )
-        )
-        latency = frame_of(
-            connection.sql(
-                f"""SELECT date_trunc('minute', ts) AS bucket, service, model, {bucket_sql("latency_ms")} AS log_bucket,
-                           count(*) AS n FROM new_rows WHERE latency_ms IS NOT NULL GROUP BY ALL"""
-            )
-        )
-    for name, minutes in (("traffic", traffic), ("latency", latency)):
-        names = _KEYS[f"{name}_hour"].split(", ")
-        sums = ", ".join(f"sum({column}) AS {column}" for column in minutes.columns if column not in names)
-        with registered(connection, "minutes", minutes):
-            connection.execute(
-                f"""INSERT INTO {name}_hour BY NAME
-                    SELECT date_trunc('hour', bucket) AS bucket, {", ".join(names[1:])}, {sums}
-                    FROM minutes GROUP BY ALL"""
-            )
+    for name, minutes in (("traffic", _traffic(rows, segments)), ("latency", _latency(rows))):
+        keys = _KEYS[f"{name}_hour"].split(", ")
+        hours = minutes.with_columns(pl.col("bucket").dt.truncate("1h")).group_by(keys).agg(pl.exclude(keys).sum())
+        insert(connection, f"{name}_hour", hours)
         insert(connection, f"{name}_minute", minutes.filter(pl.col("bucket") >= young.replace(second=0, microsecond=0)))
+
+
+def _traffic(rows: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
+    """Sum requests by minute: all of them, and those of each segment's values."""
+    keys = ["bucket", "service", "model", "model_version", "provider"]
+    whole = rows.group_by(keys).agg(_SUMS).with_columns(dim=pl.lit(""), value=pl.lit(""))
+    if not segments.height:
+        return whole
+    return pl.concat(
+        [whole, segments.join(rows, on="position").group_by(*keys, "dim", "value").agg(_SUMS)], how="diagonal"
+    )
+
+
+def _latency(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count latencies by minute and bucket."""
+    measured = rows.lazy().filter(pl.col("latency_ms").is_not_null())
+    keys = ("bucket", "service", "model", log_bucket(pl.col("latency_ms")).alias("log_bucket"))
+    return measured.group_by(keys).agg(pl.len().cast(pl.Int64).alias("n")).collect()
 
 
 def _requests(frame: pl.DataFrame) -> pl.DataFrame:
@@ -175,6 +167,7 @@ def _requests(frame: pl.DataFrame) -> pl.DataFrame:
     checked = frame["checks"].null_count() < frame.height
     rows = frame.select(
         pl.int_range(pl.len(), dtype=pl.Int64).alias("position"),
+        pl.col("ts").dt.truncate("1m").alias("bucket"),
         *_SUMMED,
         "operation",
         check_failed=checks.eval(~passed).list.any() if checked else pl.lit(False),
