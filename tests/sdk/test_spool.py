@@ -423,7 +423,7 @@ def test_a_child_that_outlives_its_killed_parent_sends_what_the_parent_left(sink
             ids.append(wk.log_prediction())
             print(*ids, flush=True)
             wk.flush(30)
-            time.sleep(20)
+            time.sleep(10)
             os._exit(0)
         time.sleep(60)
     """)
