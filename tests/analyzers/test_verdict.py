@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from analyzers.world import World, day, from_day, made
 
+from watchkeeper.analyzers.evaluation import Evaluation
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.verdict.change import Change
 from watchkeeper.analyzers.verdict.core import features, incident, strength
@@ -142,6 +143,28 @@ def test_outcomes_that_turn_round_are_a_page() -> None:
 def test_one_run_says_what_many_runs_say() -> None:
     """Reading weeks at once is no look ahead."""
     assert replayed(creeping(), 40) == replayed(creeping(), 40, one_run=False)
+
+
+def judged(analyzer: Change, world: World, number: int) -> Evaluation:
+    at = day(number)
+    return analyzer.evaluate(remembering(world.reader), Declarations(), Window(at - DAY, at), at)
+
+
+@pytest.mark.parametrize("frame", [turned(), creeping().drop("outcome", "outcome_ts")], ids=["outcomes", "none"])
+def test_a_restart_goes_on_where_it_was_though_retention_has_taken_the_rows(frame: pl.DataFrame) -> None:
+    whole, parted = (World().load(frame).with_reference() for _ in range(2))
+    always, before = Change(), Change()
+    for number in range(14, 36):
+        judged(always, whole, number)
+        judged(before, parted, number)
+    with parted.facts.transaction() as connection:
+        for table, time in (("predictions", "ts"), ("features_1", "ts"), ("matched", "prediction_ts")):
+            connection.execute(f"DELETE FROM {table} WHERE {time} < ?", [day(25).replace(tzinfo=None)])
+    after = Change()
+    for number in range(36, 45):
+        expected, found = judged(always, whole, number), judged(after, parted, number)
+        assert found.judged
+        assert (found.readings, found.findings) == (expected.readings, expected.findings)
 
 
 def test_rows_that_come_late_are_seen_by_the_next_run() -> None:

@@ -1,32 +1,36 @@
 """One model's course since its reference: every channel by day, what is said on each day, and the incident after it.
 
-A day is measured once, from at most 20,000 rows, and then kept in memory; a new day costs one day. Outcomes are taken
+A day is measured once, from at most 20,000 rows, and then kept: in memory, and with the next run's start in the facts,
+so that neither a restart nor retention loses it. A new day costs one day. Outcomes are taken
 as known when the model's usual delay has passed, so that no day's number changes later. In one run of the schedule
 (a replay, a server that catches up) whole weeks are read at once: each day still rests on its own rows alone, and on
 those before it. What a run read ahead of its last evaluation is forgotten by the next.
 A feature whose type has changed for good is not compared from that day on.
-Misleads where rows come more than a week late: their day stays as it was measured, until the server starts again.
+Misleads where rows come more than a week late: their day stays as it was measured.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from weakref import ReferenceType
 
 import numpy as np
 import polars as pl
 
+from watchkeeper.analyzers import course_kept
 from watchkeeper.analyzers.verdict.core import incident, profile, strength
 from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Floats, Measured, Rows, Table
 from watchkeeper.analyzers.verdict.core.incident import Alert, State
 from watchkeeper.analyzers.verdict.core.outcomes import Errors, Outcomes
 from watchkeeper.analyzers.verdict.core.profile import Profile
 from watchkeeper.analyzers.verdict.core.strength import Watched
+from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts import raw_rows
+from watchkeeper.store.facts import measured, raw_rows
 from watchkeeper.store.facts.connection import FactStore
 
 DAY = timedelta(days=1)
@@ -45,7 +49,7 @@ GONE = 0.1
 class Course:
     """Grows by days; day 0 is the reference's first."""
 
-    facts: FactStore
+    store: ReferenceType[FactStore]
     pair: tuple[str, str]
     reference: Window
     alerts_per_month: float
@@ -66,7 +70,17 @@ class Course:
     _profile: Profile | None = None
     _outcomes: Outcomes | Errors | None = None
     _columns: tuple[raw_rows.FeatureColumn, ...] = ()
+    _known: tuple[tuple[str, str], ...] = ()
     _run: object = None
+    _saved: tuple[int, int] = (0, 0)
+
+    @property
+    def facts(self) -> FactStore:
+        """The store that its rows are in."""
+        found = self.store()
+        if found is None:
+            raise StoreUnavailable("the facts were closed while they were read: run it again")
+        return found
 
     @property
     def length(self) -> int:
@@ -81,8 +95,11 @@ class Course:
     def grow(self, until: int, ahead: int, run: object) -> None:
         """Make sure that day ``until - 1`` is judged; days up to ``ahead`` are complete and may be read with it."""
         if run is not self._run:
+            if self._run is None:
+                self._restore()
             self._run = run
             self._forget(min(self.settled, self._first_changed()))
+            self._save()
         while self.days < until and not self.blind:
             self._extend(min(max(until, ahead), self.days + STRETCH if self.days else self.length))
         self.settled = max(self.settled, until)
@@ -106,10 +123,12 @@ class Course:
             if self.blind:
                 return
             self._profile = profile.learn(rows)
-        measured = self._profile.measure(rows, until - self.days)
-        _append(self.table, self._in_their_type(self._profile, measured, until))
+            self._known = tuple((one.role, one.name) for one in self._columns)
+        channels = self._profile.channels()
+        found = self._profile.measure(rows, until - self.days)
+        _append(self.table, self._in_their_type(self._profile, found, until), channels)
         if not self.watched:
-            self.watched = strength.watch(self._profile.channels(), self.table, self.length)
+            self.watched = strength.watch(channels, self.table, self.length)
         self.requests += counted
         self.days = until
         self._learn_delay()
@@ -119,8 +138,7 @@ class Course:
     def _known_columns(self) -> tuple[raw_rows.FeatureColumn, ...]:
         """Find what the reference had, in the type that it had there, by the tables of now."""
         found = raw_rows.feature_columns(self.facts, self.pair, self.reference.end)
-        known = {(one.role, one.name) for one in self._columns}
-        return tuple(one for one in found if self._profile is None or (one.role, one.name) in known)
+        return tuple(one for one in found if self._profile is None or (one.role, one.name) in self._known)
 
     def _in_their_type(self, learned: Profile, table: Table, until: int) -> Table:
         """Leave out the days on which a feature was kept in another type."""
@@ -129,9 +147,9 @@ class Course:
             if part.name in turned:
                 held = np.array([turned[part.name].holds(self.window(day)) for day in range(self.days, until)])
                 for channel in part.channels():
-                    measured = table[channel.name]
-                    values = np.where(held, measured.values, np.nan)
-                    table[channel.name] = Measured(values, np.where(held, measured.rows, 0.0), measured.within)
+                    one = table[channel.name]
+                    values = np.where(held, one.values, np.nan)
+                    table[channel.name] = Measured(values, np.where(held, one.rows, 0.0), one.within)
         return table
 
     def _rows(self, span: Window, counted: Sequence[int]) -> Rows:
@@ -199,7 +217,7 @@ class Course:
         if self._outcomes is None:
             self.late = until
             return
-        _append(self.table, self._outcomes.measure(rows, Days.of(rows, until - self.late)))
+        _append(self.table, self._outcomes.measure(rows, Days.of(rows, until - self.late)), self._outcomes.channels())
         self.late = until
         if first:
             self.watched_late = strength.watch(list(self._outcomes.channels()), self.table, self.length)
@@ -249,6 +267,53 @@ class Course:
         changed = (start + place for place, n in enumerate(now) if n != self.requests[start + place])
         return next(changed, self.settled)
 
+    @property
+    def _scope(self) -> measured.Scope:
+        return measured.Scope(*self.pair, self.reference.end, course_kept.FORM)
+
+    def _save(self) -> None:
+        """Keep what was measured since the last time."""
+        late = self.late if self._outcomes else 0
+        if self._profile is None or self._saved == (self.days, late):
+            return
+        learned = course_kept.Learned.of(self._profile, self._outcomes, self.delay, self._known, self.table)
+        of_outcomes = [channel.name for channel in self._outcomes.channels()] if self._outcomes else []
+        others = [name for name in self.table if name not in of_outcomes]
+        requests = np.array(self.requests, dtype=np.float64)
+        counted = {course_kept.REQUESTS: Measured(np.full(self.days, np.nan), requests)}
+        since, late_since = self._saved
+        parts = (
+            course_kept.rows(counted, list(counted), since, self.days, late=False),
+            course_kept.rows(self.table, others, since, self.days, late=False),
+            course_kept.rows(self.table, of_outcomes, late_since, late, late=True),
+        )
+        measured.write(self.facts, self._scope, learned.text(), since, late_since, pl.concat(parts))
+        self._saved = self.days, late
+
+    def _restore(self) -> None:
+        """Go on where a course of the same reference was kept; one that is not whole is measured anew."""
+        found = measured.read(self.facts, self._scope)
+        if found is None:
+            return
+        learned = course_kept.read(found[0])
+        table = course_kept.table_of(found[1], learned.within)
+        counted = table.pop(course_kept.REQUESTS, None)
+        outcomes = learned.outcomes or learned.errors
+        now = [channel.name for channel in learned.profile.channels()]
+        then = [channel.name for channel in outcomes.channels()] if outcomes else []
+        lengths = [{table[name].values.size if name in table else 0 for name in names} for names in (now, then)]
+        if counted is None or lengths[0] != {counted.rows.size} or len(lengths[1]) > 1:
+            return
+        self._profile, self._outcomes, self.delay = learned.profile, outcomes, learned.delay
+        self._known, self.table = learned.columns, table
+        self.requests = [int(n) for n in counted.rows.tolist()]
+        self.days, self.late = counted.rows.size, max(lengths[1], default=0)
+        self.watched = strength.watch(learned.profile.channels(), table, self.length)
+        if outcomes and self.late:
+            self.watched_late = strength.watch(list(outcomes.channels()), table, self.length)
+        self.settled, self._saved = self.days, (self.days, self.late)
+        self._judge()
+
     def _forget(self, until: int) -> None:
         """Go back to the end of day ``until - 1``; the reference stays."""
         if until >= self.days:
@@ -259,10 +324,14 @@ class Course:
         of_outcomes = {channel.name for channel in self._outcomes.channels()} if self._outcomes else set[str]()
         if late == 0:
             self.delay, self.watched_late, self._outcomes = None, [], None
-        for name, measured in self.table.items():
+        for name, one in list(self.table.items()):
             stop = late if name in of_outcomes else until
-            self.table[name] = Measured(measured.values[:stop], measured.rows[:stop], measured.within)
+            if stop == 0:
+                del self.table[name]
+                continue
+            self.table[name] = Measured(one.values[:stop], one.rows[:stop], one.within)
         self.days, self.late = until, late
+        self._saved = min(self._saved[0], until), min(self._saved[1], late)
         del self.requests[until:]
         judged = until - self.length
         del self.states[judged:], self.alerts[judged:]
@@ -276,14 +345,15 @@ def _is_gone(rows: Rows, counted: Sequence[int]) -> bool:
     return sum(n for day, n in enumerate(counted) if day not in left) > GONE * sum(counted)
 
 
-def _append(table: Table, more: Table) -> None:
-    for name, measured in more.items():
+def _append(table: Table, more: Table, channels: Iterable[Channel]) -> None:
+    for name in (channel.name for channel in channels):
+        added = more[name]
         before = table.get(name)
         if before is None:
-            table[name] = measured
+            table[name] = added
         else:
-            values = np.concatenate([before.values, measured.values])
-            table[name] = Measured(values, np.concatenate([before.rows, measured.rows]), before.within)
+            values = np.concatenate([before.values, added.values])
+            table[name] = Measured(values, np.concatenate([before.rows, added.rows]), before.within)
 
 
 def _beside(before: Floats, more: Floats) -> Floats:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
@@ -55,7 +55,7 @@ class Change:
     quiet = timedelta(days=28)
 
     def __init__(self) -> None:
-        self._courses: WeakKeyDictionary[FactStore, dict[Key, Course]] = WeakKeyDictionary()
+        self._courses: WeakKeyDictionary[FactStore, dict[Key, tuple[int, Course]]] = WeakKeyDictionary()
 
     @property
     def params(self) -> dict[str, Param]:
@@ -94,9 +94,11 @@ class Change:
         budget = scope.settings.number("alerts_per_month")
         courses = self._courses.setdefault(store, {})
         key = (*scope.pair, reference.end, budget)
-        if key not in courses:
-            courses[key] = Course(store, scope.pair, reference, budget)
-        return courses[key]
+        generation, course = courses.get(key, (-1, None))
+        if course is None or generation != store.generation:  # what is kept may have been changed
+            course = Course(ref(store), scope.pair, reference, budget)
+            courses[key] = store.generation, course
+        return course
 
     def _readings(self, scope: Scope, course: Course, day: int) -> list[Reading]:
         """Read how strong each subject is; 1 is where it counts."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from watchkeeper.store.facts import measured
 from watchkeeper.store.facts.connection import FactStore, first
 from watchkeeper.store.facts.sealing import PREDICTIONS, TABLES, types_of
 from watchkeeper.store.sealed import SealedDays, SealedFile, digest
@@ -173,7 +174,7 @@ def _relabelled(connection: duckdb.DuckDBPyConnection, subject: Subject) -> int:
             WHERE feature = $key AND list_contains(categories, $value)""",
     ):
         total += int(str(first(connection, sql, given)[0]))
-    return total
+    return total + measured.relabel(connection, subject.key, subject.value, ERASED)
 
 
 def _files(sealed: SealedDays) -> Iterator[tuple[str, SealedFile]]:

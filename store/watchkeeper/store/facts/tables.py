@@ -100,6 +100,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
             service VARCHAR, model VARCHAR, bucket TIMESTAMP, feature VARCHAR, kind VARCHAR, rows BIGINT,
             missing BIGINT, nan BIGINT, infinite BIGINT, mismatched BIGINT, unseen BIGINT, below BIGINT, above BIGINT,
             min DOUBLE, max DOUBLE, sum DOUBLE, sumsq DOUBLE)""",
+        """CREATE TABLE measured_models (
+            service VARCHAR, model VARCHAR, reference_end TIMESTAMP, form INTEGER, learned VARCHAR)""",
+        """CREATE TABLE measured_days (
+            service VARCHAR, model VARCHAR, reference_end TIMESTAMP, late BOOLEAN, day INTEGER, channel VARCHAR,
+            value DOUBLE, rows DOUBLE)""",
         """CREATE TABLE readings (
             analyzer VARCHAR, metric VARCHAR, service VARCHAR, model VARCHAR, subject VARCHAR, window_start TIMESTAMP,
             window_end TIMESTAMP, as_of TIMESTAMP, value DOUBLE, lower DOUBLE, upper DOUBLE, n BIGINT,
