@@ -141,6 +141,7 @@ class Client:
         prediction_ts: Time | None = None,
         known_at: Time | None = None,
         source: str | None = None,
+        evaluation: str | None = None,
         sample_key: str | None = None,
     ) -> None:
         """Log what came true for one prediction, named by its id or handle.
@@ -148,6 +149,7 @@ class Client:
         ``known_at`` is now unless given. ``prediction_ts``, the time of the prediction, makes matching
         far cheaper for the server: this process adds it for its last 10,000 predictions, a handle carries it; give
         it for others. Nothing is sent for a prediction that sampling left out; give its ``sample_key`` if it had one.
+        ``evaluation`` names what was judged, where the value is a judgement and not the truth itself.
         """
         pipe = self._pipe
         event_id, ts, kept = self._found(prediction_id, sample_key)
@@ -159,6 +161,7 @@ class Client:
             "prediction_ts": ts if prediction_ts is None else prediction_ts,
             "known_at": time() if known_at is None else known_at,
             "source": source,
+            "evaluation": evaluation,
         }
         pipe.put("outcomes", fields)
 

@@ -325,6 +325,9 @@ def test_feedback_may_name_its_request_in_the_response_and_hold_a_reward_alone()
     body = {"request": {}, "response": {"meta": {"puid": "old"}}, "reward": 0.5}
     [outcome] = decoded(seldon("feedback", puid="new"), body)[1].outcomes
     assert (outcome.prediction_id, outcome.value, outcome.service) == ("old-classifier", 0.5, "model-test")
+    assert outcome.evaluation == "reward"
+    both = decoded(seldon("feedback"), {"reward": 1.0, "truth": {"data": {"ndarray": [[7]]}}})[1].outcomes
+    assert [(one.value, one.evaluation) for one in both] == [(7, None), (1.0, "reward")]
     _, events = decoded(seldon("feedback"), {"request": {}})
     assert (events.outcomes, dict(events.ignored)) == ([], {"feedback without a truth": 1})
 

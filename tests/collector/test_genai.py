@@ -213,6 +213,7 @@ def test_an_evaluation_is_an_outcome_of_its_span(said: dict[str, object], value:
     [outcome] = events.outcomes
     assert (outcome.prediction_id, outcome.value) == (f"{TRACE}-00f067aa0ba902b7", value)
     assert (outcome.known_at, outcome.service, outcome.source) == (TS * 10**9, "shop", "relevance")
+    assert outcome.evaluation == "relevance"
 
 
 def test_feedback_without_a_span_names_the_response_and_other_records_are_ignored() -> None:

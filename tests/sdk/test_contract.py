@@ -105,7 +105,7 @@ def test_the_least_that_can_be_sent_is_valid(client, valid):
 @pytest.mark.parametrize("value", [True, 3, 0.5, "text"])
 def test_all_arguments_of_the_other_kinds_are_valid(client, valid, value):
     when = dt.datetime.now(dt.UTC)
-    client.log_outcome("p", value, prediction_ts=when, known_at=5, source="s")
+    client.log_outcome("p", value, prediction_ts=when, known_at=5, source="s", evaluation="e")
     client.log_review("p", "escalated", ts=when, prediction_ts="2026-01-01T00:00:00Z", minutes=3, role="r", reason="x")
     client.mark_change("model", "t", service="other", ts=1.5, model="m", version="2", url="https://example.org")
     assert client.flush(5)

@@ -152,6 +152,28 @@ def test_what_becomes_known_later_changes_no_number(sent: list[tuple[int, bool, 
     assert_frame_equal(delays[0], delays[1])
 
 
+def test_evaluations_of_different_names_stand_beside_each_other_and_the_truth() -> None:
+    made = Made()
+    made.load(event(id="p", prediction="refund"), event(id="q"))
+    made.outcomes(
+        outcome("p", True, SOON, evaluation="relevance"),
+        outcome("p", False, SOON + HOUR, evaluation="safety"),
+        outcome("q", True, SOON, evaluation="relevance"),
+        outcome("q", True, SOON, evaluation="safety"),
+    )
+    assert len(in_force(made)) == 4
+    assert right_at(made, SOON) == (2, 2), "each prediction once"
+    assert right_at(made, SOON + HOUR) == (2, 1), "right if all are"
+    made.outcomes(outcome("p", True, SOON + 2 * HOUR, evaluation="safety"))
+    assert len(in_force(made)) == 4
+    assert right_at(made, SOON + 2 * HOUR) == (2, 2)
+    made.outcomes(outcome("p", "keep", SOON + 3 * HOUR), outcome("q", 0.25, SOON + 3 * HOUR, evaluation="reward"))
+    assert right_at(made, SOON + 3 * HOUR) == (2, 1), "the truth goes first, a score is neither"
+    told = story(made.facts, "p")["matched"]
+    assert sorted((row["evaluation"] or "", row["correct"]) for row in told) == [
+        ("", False), ("relevance", True), ("safety", True)]  # fmt: skip
+
+
 def test_for_nobody_it_is_kept_and_counted() -> None:
     made = Made()
     made.load(event(id="p"))

@@ -135,8 +135,9 @@ def outcomes(events: Sequence[Outcome], received_us: Sequence[int]) -> pl.DataFr
             "known_at": known.zip_with(known.is_not_null(), received),
             "received_at": received,
             "source": [event.source for event in events],
+            "evaluation": [event.evaluation for event in events],
         },
-        schema_overrides={"service": pl.String, "source": pl.String},
+        schema_overrides={"service": pl.String, "source": pl.String, "evaluation": pl.String},
     )
 
 

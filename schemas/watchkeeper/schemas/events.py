@@ -147,6 +147,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     known_at: Time | None = None
     service: Name | None = None
     source: Name | None = None
+    evaluation: Name | None = None
 
 
 class Review(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -183,21 +183,22 @@ class CloudEvents(PlainJson):
 
 
 def _outcomes(event: Event, found: object, bodies: Bodies) -> list[Outcome]:
-    """Give what feedback says came true; the reward where it says nothing else."""
+    """Give what feedback says came true, and the reward as an evaluation."""
     body = as_object(found) or {}
     parts = [as_object(body.get(name)) or {} for name in ("response", "request", "truth")]
     named = [(as_object(part.get("meta")) or {}).get("puid") for part in parts]
     request = next((str(name) for name in named if isinstance(name, str) and name), None)
     name = _id(event, request or _text(event, "requestid") or _text(event, "id"))
     values = [value for value in bodies.truth(body.get("truth")) if value is not None]
-    reward = body.get("reward")
-    if not values and isinstance(reward, int | float):
-        values = [reward]
-    at = _nanoseconds(event.get("time"))
-    return [
-        Outcome(item_id(name, n, len(values)), value, known_at=at, service=_service(event), source="feedback")
+    whole = Outcome(name, True, None, _nanoseconds(event.get("time")), _service(event), "feedback")
+    made = [
+        msgspec.structs.replace(whole, prediction_id=item_id(name, n, len(values)), value=value)
         for n, value in enumerate(values[:MAX_INSTANCES])
     ]
+    reward = body.get("reward")
+    if isinstance(reward, int | float) and (reward or not made):  # zero is what is written for none
+        made.append(msgspec.structs.replace(whole, value=reward, evaluation="reward"))
+    return made
 
 
 def _text(event: Event, name: str) -> str:

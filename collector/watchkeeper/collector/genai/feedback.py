@@ -25,12 +25,14 @@ def outcome(table: Aliases, record: Moment, resource: Mapping[str, Found]) -> Ou
     if prediction_id is None or value is None:
         return None
     service = resource.get("service")
+    evaluation = str(found["evaluation"].value)[:NAME] if "evaluation" in found else None
     return Outcome(
         prediction_id=prediction_id,
         value=value,
         known_at=moment_time(record),
         service=str(service.value)[:NAME] if service else None,
-        source=str(found["evaluation"].value)[:NAME] if "evaluation" in found else record.name[:NAME] or None,
+        source=evaluation or record.name[:NAME] or None,
+        evaluation=evaluation,
     )
 
 

@@ -80,6 +80,7 @@ OUTCOME_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "known_at": TIME,
     "received_at": TIME,
     "source": pl.String,
+    "evaluation": pl.String,
 }
 REVIEW_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "prediction_id": pl.String,

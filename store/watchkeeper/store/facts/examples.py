@@ -98,7 +98,7 @@ class Wrong:
                LIMIT $limit""",
             _scope(pair, window) | {"as_of": stored(self.as_of), "limit": LIMIT},
         )
-        return tuple(rows["prediction_id"].to_list())
+        return tuple(dict.fromkeys(rows["prediction_id"].to_list()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 An outcome that comes before its prediction waits in ``pending_outcomes``. Of several outcomes of one prediction the
 one that became known last is in force; the earlier ones say until when they were, so that what was known at a time can
-be told again.
+be told again. Evaluations of different names stand beside each other, and beside the truth.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ import polars as pl
 from watchkeeper.store.facts.connection import first, frame_of, registered
 
 _CORRECT = """
-    CASE WHEN p.prediction IS NULL THEN
+    CASE WHEN p.prediction IS NULL OR o.evaluation IS NOT NULL THEN
            CASE WHEN o.value IN ('true', 'false') THEN o.value = 'true' END
          WHEN p.prediction_number IS NULL OR o.value_number IS NULL THEN p.prediction = o.value
          WHEN p.prediction_number IN (0, 1) AND o.value_number IN (0, 1) THEN p.prediction_number = o.value_number
     END
 """
-"""Right or wrong; unknown for two numbers (their error is measured) and for an outcome that is no answer."""
+"""Right or wrong; unknown for two numbers (their error is measured) and for an outcome that is no answer. An evaluation
+is no answer: it says itself whether it was right."""
+_TRUTH = "CASE WHEN o.evaluation IS NULL THEN p.{0} END AS {0}"
+"""A column of the prediction that the truth is compared with; a score of an evaluation is not."""
 
 _MAX_INT = 10**300
 """A whole number from here on is kept as text alone: a float cannot hold it."""
 
 _MATCHED = f"""
-    SELECT o.prediction_id, p.ts AS prediction_ts, p.service, p.model, p.model_version, p.prediction,
-           p.prediction_number, p.score, o.value, o.value_number, {_CORRECT} AS correct, o.known_at, o.received_at,
-           o.source
+    SELECT o.prediction_id, p.ts AS prediction_ts, p.service, p.model, p.model_version,
+           {_TRUTH.format("prediction")}, {_TRUTH.format("prediction_number")}, {_TRUTH.format("score")},
+           o.value, o.value_number, {_CORRECT} AS correct, o.known_at, o.received_at, o.source, o.evaluation
 """
 
 
@@ -43,16 +46,19 @@ def add(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> tuple[
     The frame has OUTCOME_COLUMNS. A ``prediction_ts`` bounds the search to an hour around it; without one all
     predictions are searched.
     """
-    frame = outcomes.unique(["prediction_id", "value", "known_at", "service"], keep="first", maintain_order=True)
+    frame = outcomes.unique(
+        ["prediction_id", "value", "known_at", "service", "evaluation"], keep="first", maintain_order=True
+    )
     with registered(connection, "new_outcomes", frame):
         connection.execute(
             """CREATE OR REPLACE TEMP TABLE fresh_outcomes AS
                SELECT n.* FROM new_outcomes n ANTI JOIN (
-                 SELECT prediction_id, value, known_at, service FROM outcomes
+                 SELECT prediction_id, value, known_at, service, evaluation FROM outcomes
                  WHERE known_at BETWEEN (SELECT min(known_at) FROM new_outcomes)
                                     AND (SELECT max(known_at) FROM new_outcomes)
                ) o ON n.prediction_id = o.prediction_id AND n.value = o.value AND n.known_at = o.known_at
-                   AND n.service IS NOT DISTINCT FROM o.service"""
+                   AND n.service IS NOT DISTINCT FROM o.service
+                   AND n.evaluation IS NOT DISTINCT FROM o.evaluation"""
         )
     connection.execute("INSERT INTO outcomes BY NAME SELECT * FROM fresh_outcomes")
     total, dated, oldest, newest = first(
@@ -98,7 +104,8 @@ def _place(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE placed AS
            SELECT * EXCLUDE (superseded_at), lead(known_at) OVER (
-                    PARTITION BY service, prediction_ts, prediction_id ORDER BY known_at, received_at) AS superseded_at
+                    PARTITION BY service, prediction_ts, prediction_id, evaluation
+                    ORDER BY known_at, received_at) AS superseded_at
            FROM (SELECT m.* FROM matched m SEMI JOIN found f USING (service, prediction_ts, prediction_id)
                  WHERE m.prediction_ts BETWEEN (SELECT min(prediction_ts) FROM found)
                                            AND (SELECT max(prediction_ts) FROM found)

@@ -209,6 +209,7 @@ class FactReader:
         by = "" if step is None else "bucket, "
         joined = f"JOIN {self._segment_table(service, model, dim)} USING (prediction_id)" if dim else ""
         value = "value_of_segment" if dim else "''"
+        parameters |= {"as_of": stored(as_of)}
         right = where.replace("bucket", "prediction_ts")
         return self.facts.read(
             f"""
@@ -228,13 +229,22 @@ class FactReader:
                        FILTER (score BETWEEN 0 AND 1 AND value_number IN (0, 1)) AS log_loss_sum,
                      sum(abs(prediction_number - value_number)) AS absolute_error_sum,
                      sum((prediction_number - value_number) ** 2) AS squared_error_sum
-              FROM matched {joined} WHERE {right} AND known_at <= $as_of
-                AND (superseded_at IS NULL OR superseded_at > $as_of) GROUP BY ALL)
+              FROM {self._judged(right, parameters)} {joined} GROUP BY ALL)
             SELECT {by}value, m.predictions::DOUBLE AS predictions, k.* EXCLUDE ({by}value)
             FROM made m LEFT JOIN known k USING ({by}value) ORDER BY ALL
             """,
-            parameters | {"as_of": stored(as_of), "dim": dim},
+            parameters | {"dim": dim},
         ).with_columns(pl.col("known", "correct", "wrong").fill_null(0), pl.selectors.ends_with("tive").fill_null(0))
+
+    def _judged(self, where: str, parameters: dict[str, object]) -> str:
+        """Give the outcomes in force at ``as_of``, one a prediction: the truth, else the evaluation that says worst."""
+        several = self.facts.read(
+            f"SELECT 1 FROM matched WHERE {where} AND $as_of IS NOT NULL AND evaluation IS NOT NULL LIMIT 1", parameters
+        )
+        one = """QUALIFY row_number() OVER (PARTITION BY service, prediction_ts, prediction_id
+                   ORDER BY evaluation IS NOT NULL, correct NULLS LAST, known_at DESC, evaluation) = 1"""
+        return f"""(SELECT * FROM matched WHERE {where} AND known_at <= $as_of
+                      AND (superseded_at IS NULL OR superseded_at > $as_of) {one if several.height else ""})"""
 
     def outcome_delay(self, service: str, model: str, window: Window, as_of: datetime) -> pl.DataFrame:
         """Say how many days pass between a prediction and its outcome: median, 90 % and 99 %."""

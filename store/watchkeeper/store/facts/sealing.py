@@ -33,7 +33,7 @@ class Table:
 
 
 TABLES = (
-    Table("outcomes", "known_at", ("prediction_id", "value", "known_at")),
+    Table("outcomes", "known_at", ("prediction_id", "value", "known_at", "evaluation")),
     Table("reviews", "ts", ("prediction_id", "decision", "ts")),
     Table("gpu_samples", "ts", ("uuid", "mig", "ts"), has_service=False),
 )

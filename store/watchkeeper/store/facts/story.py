@@ -45,7 +45,7 @@ def story(facts: FactStore, prediction_id: str, service: str | None = None) -> d
         "outcomes": _rows(facts.read("SELECT * FROM outcomes WHERE prediction_id = $id ORDER BY known_at", scope)),
         "matched": _rows(
             facts.read(
-                """SELECT value, correct, known_at, source FROM matched
+                """SELECT value, correct, known_at, source, evaluation FROM matched
                    WHERE prediction_id = $id AND superseded_at IS NULL""",
                 scope,
             )

@@ -51,14 +51,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
             table_name VARCHAR, name VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP, n BIGINT, wrong BIGINT)""",
         """CREATE TABLE outcomes (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, service VARCHAR, value VARCHAR, value_number DOUBLE,
-            known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR)""",
+            known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR, evaluation VARCHAR)""",
         """CREATE TABLE pending_outcomes (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, service VARCHAR, value VARCHAR, value_number DOUBLE,
-            known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR)""",
+            known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR, evaluation VARCHAR)""",
         """CREATE TABLE matched (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, service VARCHAR, model VARCHAR, model_version VARCHAR,
             prediction VARCHAR, prediction_number DOUBLE, score DOUBLE, value VARCHAR, value_number DOUBLE,
-            correct BOOLEAN, known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR, superseded_at TIMESTAMP)""",
+            correct BOOLEAN, known_at TIMESTAMP, received_at TIMESTAMP, source VARCHAR, evaluation VARCHAR,
+            superseded_at TIMESTAMP)""",
         """CREATE TABLE reviews (
             prediction_id VARCHAR, prediction_ts TIMESTAMP, ts TIMESTAMP, received_at TIMESTAMP, service VARCHAR,
             decision VARCHAR, minutes DOUBLE, role VARCHAR, reason VARCHAR)""",
