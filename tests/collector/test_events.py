@@ -54,7 +54,7 @@ BAD = {
     "no service": (b'{"id":"a"}', "service", "missing required field `service`"),
     "an empty id": (row(id=""), "id", "length >= 1"),
     "a long id": (row(id="x" * 201), "id", "length <= 200"),
-    "NUL in the id": (row(id="a\0b"), "id", "matching regex"),
+    "NUL in the id": (row(id="a\0b"), "id", "no control characters"),
     "a number for an id": (row(id=7), "id", "expected `str`, got `int`"),
     "a lone surrogate": (raw('"system":"\\ud800"'), "", "not valid JSON"),
     "a lone surrogate in a feature": (raw('"features":{"x":"\\udfff"}'), "", "not valid JSON"),

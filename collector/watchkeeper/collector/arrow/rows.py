@@ -17,7 +17,7 @@ from msgspec import inspect
 from watchkeeper.collector import times
 from watchkeeper.collector.extent import MAX_STRING
 from watchkeeper.schemas.errors import InputError
-from watchkeeper.schemas.events import Prediction, Tokens
+from watchkeeper.schemas.events import ID_PATTERN, Prediction, Tokens
 from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, TIME, ModelRows, Predictions, Wide
 from watchkeeper.store.facts.outcomes import text_and_number
 
@@ -231,9 +231,11 @@ def _rules() -> dict[str, _Rule]:
 def _rule(kinds: list[inspect.Type]) -> _Rule | None:
     if len(kinds) != 1:
         return None
-    kind = kinds[0]
+    kind, pattern = kinds[0], None
+    if isinstance(kind, inspect.Metadata):  # an id: its pattern is told, and not looked at by the decoder of JSON
+        kind, pattern = kind.type, ID_PATTERN
     if isinstance(kind, inspect.StrType):
-        return _Rule(pl.String, kind.min_length, kind.max_length, None, kind.pattern)
+        return _Rule(pl.String, kind.min_length, kind.max_length, None, kind.pattern or pattern)
     if isinstance(kind, inspect.FloatType):
         return _Rule(pl.Float64, kind.ge, kind.le, kind.gt)
     if isinstance(kind, inspect.IntType):

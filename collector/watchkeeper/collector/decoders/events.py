@@ -16,7 +16,7 @@ from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Reject
 from watchkeeper.collector.ownership import foreign
 from watchkeeper.collector.shapes import fields_of
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
-from watchkeeper.schemas.events import EMPTY, KINDS, Change, Event, Outcome, Prediction, Review
+from watchkeeper.schemas.events import CONTROL, EMPTY, KINDS, Change, Event, Outcome, Prediction, Review
 from watchkeeper.schemas.settings import Ingest
 
 _AT = re.compile(r" - at `\$(?:\[\.*\d*\])?\.?([^`]*)`$")
@@ -24,6 +24,8 @@ _NAMED = re.compile(r"(?:missing required|unknown) field `([^`]+)`")
 _LINE = re.compile(rb"[^\n]+")
 _BOM = b"\xef\xbb\xbf"
 _SERVICE = attrgetter("service")
+_CONTROL = re.compile(CONTROL)
+_LINKS = ("trace_id", "parent_id", "conversation")
 _SHOWN = 300
 """Characters of a reason: it may hold a name that the sender chose."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -203,6 +205,10 @@ def problem(event: Event) -> tuple[str, str] | None:
             reason = times.problem(value)
             if reason:
                 return field, reason
+    for field in _IDS[type(event)]:
+        value = getattr(event, field)
+        if value is not None and _CONTROL.search(value):
+            return field, "an id holds no control characters"
     if isinstance(event, Prediction):
         for field, raw in (("features", event.features), ("extra", event.extra)):
             if not _object_or_nothing(raw):
@@ -216,6 +222,9 @@ def suspicious(events: Sequence[Event]) -> bool:
     for field in _TIMES[kind]:
         values = [value for value in map(attrgetter(field), events) if value is not None]
         if values and not times.plausible(values):
+            return True
+    for field in _IDS[kind]:
+        if not "".join([value for value in map(attrgetter(field), events) if value is not None]).isprintable():
             return True
     return kind is Prediction and not all(
         _object_or_nothing(event.features) and _object_or_nothing(event.extra)
@@ -231,6 +240,12 @@ _TIMES: dict[type, tuple[str, ...]] = {
     struct: tuple(
         name for name in ("ts", "prediction_ts", "known_at", "needed_by", "used_at") if name in struct.__struct_fields__
     )
+    for struct in KINDS.values()
+}
+
+
+_IDS: dict[type, tuple[str, ...]] = {
+    struct: tuple(name for name in ("id", "prediction_id", *_LINKS) if name in struct.__struct_fields__)
     for struct in KINDS.values()
 }
 
