@@ -13,6 +13,7 @@ import polars as pl
 from watchkeeper.collector import columns, pairing
 from watchkeeper.collector.decoding import Events, Rejected
 from watchkeeper.collector.inbox import StoredBatch
+from watchkeeper.collector.linking import Linked, Links
 from watchkeeper.collector.otlp.turned_away import service_of
 from watchkeeper.collector.ownership import as_json
 from watchkeeper.collector.pairing import Arrived, Paired
@@ -29,7 +30,10 @@ _NAMES = ("service", "inferenceservicename")
 class Chunk:
     """Gathers what batches hold."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, links: Links, at_us: int) -> None:
+        self._links = links
+        self._at_us = at_us
+        self.linked = Linked(at_us)
         self._slices = Slices(shapes)
         self._whole = Events()
         self._received: dict[str, list[int]] = {"outcomes": [], "reviews": [], "changes": []}
@@ -46,7 +50,8 @@ class Chunk:
         """Take what a batch holds."""
         self.add_rejects(batch, one.rejected)
         if one.predictions:
-            self._slices.add(one.predictions, one.unknown, batch.received_us)
+            rows = self._links.join(one.predictions, self.linked) if one.linked else one.predictions
+            self._slices.add(rows, one.unknown, batch.received_us)
         for made in one.columns:
             self._slices.add_columns(made, batch.received_us)
         self._ignored.update({(batch.kind, what): count for what, count in one.ignored.items()})
@@ -57,10 +62,10 @@ class Chunk:
             moments.extend([batch.received_us] * len(rows))
         self._halves += [(batch, half) for half in one.halves]
 
-    def pair(self, facts: FactStore, at_us: int) -> None:
+    def pair(self, facts: FactStore) -> None:
         """Bring the halves together, once all batches were taken."""
         if self._halves:
-            self.add_paired(pairing.paired(facts, self._halves, at_us))
+            self.add_paired(pairing.paired(facts, self._halves, self._at_us))
 
     def add_paired(self, found: Paired) -> None:
         """Take what came of halves."""
@@ -82,7 +87,8 @@ class Chunk:
             gpus=gpus,
             rejects=_rejects(self._rejected),
             ignored=self._ignored,
-            holding=self._holding,
+            holding=self.linked.holding(self._holding),
+            amendments=self.linked.amended(),
             watermark=watermark,
         )
         return batch, max((end for end in ends if end is not None), default=None)

@@ -100,6 +100,7 @@ class Events:
     ``unknown`` has, by position among the predictions, the fields that the schema does not have. ``ignored`` counts
     rows that are sound but nothing that is kept here, by what they are. ``columns`` holds predictions that came as
     such; their check has looked whose they are. ``halves`` are predictions whose request and response come apart.
+    ``linked`` predictions name their parents: some may belong to others that came before, or are yet to come.
     """
 
     predictions: list[Prediction] = field(default_factory=list[Prediction])
@@ -112,6 +113,7 @@ class Events:
     ignored: Counter[str] = field(default_factory=Counter[str])
     columns: list[Columns] = field(default_factory=list[Columns])
     halves: list[Half] = field(default_factory=list[Half])
+    linked: bool = False
 
 
 class Decoder(Protocol):

@@ -18,6 +18,7 @@ from watchkeeper.collector import pairing
 from watchkeeper.collector.chunk import Chunk, poisoned, unstorable
 from watchkeeper.collector.decoding import Events
 from watchkeeper.collector.inbox import Inbox, StoredBatch
+from watchkeeper.collector.linking import Links
 from watchkeeper.collector.ownership import own_only
 from watchkeeper.collector.pairing import Paired
 from watchkeeper.collector.registry import by_kind, discover
@@ -25,7 +26,6 @@ from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.facts import held
-from watchkeeper.store.facts.batch import Batch
 from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
@@ -62,6 +62,7 @@ class InboxLoader:
         self._stopping = threading.Event()
         self._watermark = loader.watermark()
         self._waiting = held.waiting(loader.facts) > 0
+        self._links = Links(loader.facts)
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     @property
@@ -119,8 +120,10 @@ class InboxLoader:
 
     def _load(self, batches: Sequence[StoredBatch]) -> None:
         try:
-            batch, newest = self._batch(batches)
+            chunk = self._chunk(batches)
+            batch, newest = chunk.batch(batches[-1].seq)
             self._loader.load(batch)
+            self._links.commit(chunk.linked)
             self._waiting |= batch.holding is not None
         except StoreUnavailable:
             raise
@@ -144,15 +147,15 @@ class InboxLoader:
         first = 1 + max((reject.index for reject in (*batch.rejected, *events.rejected)), default=-1)
         return own_only(events, batch.services, first)
 
-    def _batch(self, batches: Sequence[StoredBatch]) -> tuple[Batch, datetime | None]:
-        """Decode the chunk into one unit of work; say how new its newest prediction or GPU sample is."""
-        chunk = Chunk(self._shapes)
+    def _chunk(self, batches: Sequence[StoredBatch]) -> Chunk:
+        """Decode some batches into one unit of work."""
+        chunk = Chunk(self._shapes, self._links, self._now_us())
         for batch in batches:
             chunk.add_rejects(batch, batch.rejected)
             if batch.rows:
                 chunk.add(batch, self._events(batch))
-        chunk.pair(self._loader.facts, self._now_us())
-        return chunk.batch(batches[-1].seq)
+        chunk.pair(self._loader.facts)
+        return chunk
 
     def tell_alone(self) -> int:
         """Tell halves whose other did not come in time; give their number.
@@ -181,7 +184,7 @@ class InboxLoader:
         return told
 
     def _tell(self, found: Paired) -> None:
-        chunk = Chunk(self._shapes)
+        chunk = Chunk(self._shapes, self._links, self._now_us())
         chunk.add_paired(found)
         batch, newest = chunk.batch(None)
         self._loader.load(batch)

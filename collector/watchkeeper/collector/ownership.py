@@ -55,6 +55,7 @@ def own_only(events: Events, services: frozenset[str], first: int) -> Events:
         rejected=[*events.rejected, *rejected],
         ignored=events.ignored,
         columns=events.columns,
+        linked=events.linked,
     )
 
 

@@ -50,7 +50,7 @@ def paired(facts: FactStore, arrived: Sequence[Arrived], at_us: int) -> Paired:
     desk = _Desk(known, before)
     for batch, half in timed:
         desk.take(batch, half)
-    holding = Holding(moment(at_us), _kept(desk.new), desk.met, (), desk.fates)
+    holding = Holding(moment(at_us), _kept(desk.new), desk.met, fates=desk.fates)
     return Paired(holding, desk.made, desk.rejected)
 
 

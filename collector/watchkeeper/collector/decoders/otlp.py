@@ -75,7 +75,7 @@ class Otlp:
     def events(self, kind: str, encoding: str, body: bytes) -> Events:
         """Turn the message into events."""
         signal = SIGNALS[kind]
-        events = Events()
+        events = Events(linked=signal is TRACES)
         for group in _form(encoding).groups(signal, body, None if signal is METRICS else self._wanted):
             if signal is METRICS:
                 gpu_points.add(events, group)

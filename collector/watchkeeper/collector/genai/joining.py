@@ -1,7 +1,7 @@
 """What belongs together among the spans of one batch: the attempts of one request, and the checks of one answer.
 
-Only what arrives in one batch is joined: a later batch cannot change rows that are stored. Most senders end the spans
-of one request within a second and send them together.
+Most senders end the spans of one request within a second and send them together; what comes apart is joined later (see
+``linking``).
 """
 
 from __future__ import annotations

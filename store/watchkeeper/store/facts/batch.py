@@ -133,6 +133,16 @@ GPU_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "xid": pl.Int64,
 }
 
+AMENDMENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "source": pl.String,
+    "id": pl.String,
+    "service": pl.String,
+    "oldest": TIME,
+    "newest": TIME,
+    "checks": pl.List(CHECK),
+    "attempt": pl.Boolean,
+}
+"""What changes a stored prediction: by which new one of the same service (``source``), and when it was made, about."""
 HELD_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "key": pl.String,
     "part": pl.String,
@@ -182,6 +192,7 @@ class Predictions:
 class Holding:
     """What changes among the halves that wait: new ones (HELD_COLUMNS), keys that met, and keys that are told alone.
 
+    ``ends`` are rows too that wait, for what they belong to; nobody tells them alone, they are forgotten after a while.
     ``at`` is naive UTC. ``fates`` counts by service what came of halves: ``joined``, ``no_response``, ``no_request``,
     ``duplicate`` or ``late``.
     """
@@ -190,6 +201,7 @@ class Holding:
     kept: pl.DataFrame | None = None
     met: Sequence[str] = ()
     alone: Sequence[str] = ()
+    ends: pl.DataFrame | None = None
     fates: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
 
@@ -208,6 +220,7 @@ class Batch:
     gpus: pl.DataFrame | None = None
     ignored: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     holding: Holding | None = None
+    amendments: pl.DataFrame | None = None
     watermark: int | None = None
 
 

@@ -16,6 +16,8 @@ from watchkeeper.store.facts.batch import HELD_COLUMNS, Holding, complete
 from watchkeeper.store.facts.connection import FactStore, insert
 
 REMEMBERED = timedelta(days=1)
+ENDS_WAIT = timedelta(minutes=10)
+_HALVES = "part IN ('request', 'response')"
 _SAME = "key IN (SELECT unnest($keys))"
 
 
@@ -27,14 +29,20 @@ def found(facts: FactStore, keys: Sequence[str]) -> pl.DataFrame:
 def due(facts: FactStore, before: datetime, limit: int) -> pl.DataFrame:
     """Give the oldest of those that came before a time and were not told yet: key, held_at, body."""
     return facts.read(
-        "SELECT key, held_at, body FROM held WHERE NOT told AND held_at < $before ORDER BY held_at, key LIMIT $limit",
+        f"""SELECT key, held_at, body FROM held WHERE NOT told AND {_HALVES} AND held_at < $before
+            ORDER BY held_at, key LIMIT $limit""",
         {"before": before, "limit": limit},
     )
 
 
 def waiting(facts: FactStore) -> int:
     """Count those that wait."""
-    return int(facts.read("SELECT count(*) FROM held WHERE NOT told").item())
+    return int(facts.read(f"SELECT count(*) FROM held WHERE NOT told AND {_HALVES}").item())
+
+
+def ends(facts: FactStore) -> pl.DataFrame:
+    """Give what waits for what it belongs to: key, held_at, body."""
+    return facts.read(f"SELECT key, held_at, body FROM held WHERE NOT {_HALVES} ORDER BY held_at")
 
 
 def fates(facts: FactStore) -> dict[str, int]:
@@ -61,6 +69,11 @@ def change(connection: duckdb.DuckDBPyConnection, holding: Holding) -> None:
     if holding.alone:
         connection.execute(f"UPDATE held SET told = true, body = NULL WHERE {_SAME}", {"keys": list(holding.alone)})
         connection.execute("DELETE FROM held WHERE told AND held_at < $before", {"before": holding.at - REMEMBERED})
+    if holding.ends is not None:
+        insert(connection, "held", complete(holding.ends, HELD_COLUMNS))
+        connection.execute(
+            f"DELETE FROM held WHERE NOT {_HALVES} AND held_at < $before", {"before": holding.at - ENDS_WAIT}
+        )
     if holding.fates:
         _count(connection, holding)
 

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from watchkeeper.store.facts import held, outcomes, rollups
+from watchkeeper.store.facts import amending, held, outcomes, rollups
 from watchkeeper.store.facts.batch import (
     CHANGE_COLUMNS,
     GPU_COLUMNS,
@@ -112,6 +112,8 @@ class Loader:
         if batch.predictions is not None:
             new, repeated = self._predictions(connection, batch.predictions, now)
             loaded, duplicates = loaded + new.height, duplicates + repeated
+            if new.height and batch.amendments is not None:
+                amending.amend(connection, batch.amendments, new, self._segments, now)
             if new.height:
                 matched += outcomes.retry_pending(connection, new)
         if batch.outcomes is not None:

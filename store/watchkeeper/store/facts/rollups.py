@@ -132,10 +132,30 @@ def segment_rows(rows: ModelRows, segments: Mapping[str, pl.Series], values: Seg
 
 def add(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, segments: pl.DataFrame, now: datetime) -> None:
     """Add the increments of these new predictions; ``now`` (naive UTC) says how old a minute may be."""
+    _write(connection, _increments(frame, segments), now)
+
+
+def exchange(
+    connection: duckdb.DuckDBPyConnection, old: pl.DataFrame, new: pl.DataFrame, segments: pl.DataFrame, now: datetime
+) -> None:
+    """Take back what these predictions added as they were, and add them as they are; their segments are the same."""
+    was, becomes = _increments(old, segments), _increments(new, segments)
+    for name, before in was.items():
+        sums = [column for column in before.columns if column not in _KEYS[f"{name}_hour"].split(", ")]
+        taken = before.with_columns(-pl.col(column) for column in sums)
+        becomes[name] = pl.concat([becomes[name], taken], how="diagonal")
+    _write(connection, becomes, now)
+
+
+def _increments(frame: pl.DataFrame, segments: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    rows = _requests(frame)
+    return {"traffic": _traffic(rows, segments), "latency": _latency(rows)}
+
+
+def _write(connection: duckdb.DuckDBPyConnection, increments: Mapping[str, pl.DataFrame], now: datetime) -> None:
     young = now - MINUTES_KEPT
     connection.execute("UPDATE minutes_kept SET since = ?", [young])  # what is older may never have been counted
-    rows = _requests(frame)
-    for name, minutes in (("traffic", _traffic(rows, segments)), ("latency", _latency(rows))):
+    for name, minutes in increments.items():
         keys = _KEYS[f"{name}_hour"].split(", ")
         hours = minutes.with_columns(pl.col("bucket").dt.truncate("1h")).group_by(keys).agg(pl.exclude(keys).sum())
         insert(connection, f"{name}_hour", hours)
