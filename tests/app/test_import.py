@@ -103,3 +103,28 @@ def test_rows_without_id_and_with_faults_are_counted_and_the_others_kept(shared_
     status = until(shared_server.status, lambda s: s["services"].get("import-some", {}).get("rejected"))
     assert status["services"]["import-some"]["loaded"] == 2
     assert shared_server.story("import-some/default/some.csv/2")["features"] == {"amount": 3.0}
+
+
+def test_a_server_that_goes_away_is_told_with_the_row_to_go_on_at(server, tmp_path):
+    file = written(tmp_path, "csv")
+    words = ("import", file, "--service", "import-halves", "--url", server.url, "--json")
+    settings = {"WATCHKEEPER_RETENTION_FACTS_DAYS": "0"}
+    rest = run(*words, "--start-row", "2000", settings=settings)
+    assert json.loads(rest.stdout)["rows"] == ROWS - 2000
+    assert rest.stderr == ""
+    server.kill()
+    stopped = run(*words, "--start-row", "2000", settings=settings)
+    assert stopped.returncode != 0
+    assert "go on with --start-row 2000" in stopped.stderr
+    server.start()
+    assert json.loads(run(*words, settings=settings).stdout)["accepted"] == ROWS
+    told = server.settled()["services"]["import-halves"]
+    assert (told["loaded"], told["duplicates"]) == (ROWS * 1.2, 0), "a batch that was stored is known by its key"
+
+
+def test_rows_from_before_what_is_kept_are_told_before_they_are_sent(shared_server, tmp_path):
+    file = tmp_path / "old.csv"
+    file.write_text(f"ts,amount\n2026-03-01T00:00:00,1\n{datetime.now(UTC):%Y-%m-%dT%H:%M:%S},2\n")
+    done = run("import", file, "--service", "import-old", "--url", shared_server.url, "--json")
+    assert "1 rows are older than the 90 days that facts are kept" in done.stderr
+    assert json.loads(done.stdout)["accepted"] == 2

@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -107,15 +108,25 @@ def import_file(
     file: Annotated[Path, typer.Argument(help="Parquet, CSV or NDJSON file of predictions, one a row.")],
     service: Annotated[str, typer.Option(help="Service that the rows belong to.")],
     model: Annotated[str, typer.Option(help="Model that the rows belong to.")] = "default",
+    start_row: Annotated[int, typer.Option(min=0, help="Go on here, after the rows that are stored.")] = 0,
     config: ConfigOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a file of logs to the server; the same file again adds nothing."""
-    from watchkeeper.app.importing import import_rows  # noqa: PLC0415
+    from watchkeeper.app.importing import Target, import_rows, read, too_old  # noqa: PLC0415
 
     settings = options.settings(config)
-    report = import_rows(file, service, model, options.remote(settings, url))
+    frame = read(file)
+    old = too_old(frame, settings.retention.facts_days, datetime.now(UTC))
+    if old:
+        typer.echo(
+            f"watchkeeper: {old} rows are older than the {settings.retention.facts_days} days that facts are kept "
+            "(retention.facts_days, as set here): the server keeps them as rejects, `watchkeeper rejects list`",
+            err=True,
+        )
+    with options.progress(f"sending {file.name}", frame.height, hidden=as_json) as sent:
+        report = import_rows(frame, Target(file.name, service, model), options.remote(settings, url), start_row, sent)
     options.show(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
 
 

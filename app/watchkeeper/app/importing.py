@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ import msgspec
 import polars as pl
 
 from watchkeeper.app.remote import Remote
-from watchkeeper.schemas.errors import InputError
+from watchkeeper.schemas.errors import InputError, Unavailable, WatchkeeperError
 from watchkeeper.schemas.events import Prediction
 
 BATCH = 2_000
@@ -23,21 +25,56 @@ _NESTED = frozenset({"extra", "tokens", "checks", "fallback"})
 _OWN = frozenset(Prediction.__struct_encode_fields__) - _NESTED - {"features"}
 
 
-def import_rows(file: Path, service: str, model: str, remote: Remote) -> dict[str, int]:
-    """Send every row; give how many were accepted and rejected. Unknown columns become features.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose rows they are, and the name of the file that they come from."""
+
+    name: str
+    service: str
+    model: str
+
+
+def import_rows(
+    frame: pl.DataFrame, target: Target, remote: Remote, start_row: int = 0, sent: Callable[[int], object] = int
+) -> dict[str, int]:
+    """Send the rows from ``start_row`` on; give how many were accepted and rejected. Unknown columns become features.
 
     A row without an id gets one from service, model, the file's name and its place, so that a second run adds nothing.
+    ``sent`` hears after each batch how many rows of the file are stored. What ends it early says where to go on.
     """
     counts = {"rows": 0, "accepted": 0, "rejected": 0, "outcomes": 0}
-    for number, (predictions, outcomes) in enumerate(_batches(read(file), file.name, service, model)):
-        key = f"import/{file.name}/{service}/{model}/{number}"
-        counts["rows"] += len(predictions)
-        reply = remote.send("predictions", _lines(predictions), _keyed(key, predictions))
-        counts["accepted"] += reply["accepted"]
-        counts["rejected"] += reply["rejected"]
-        if outcomes:
-            counts["outcomes"] += remote.send("outcomes", _lines(outcomes), _keyed(key, outcomes))["accepted"]
+    row = start_row
+    try:
+        for predictions, outcomes in _batches(frame, target, start_row):
+            key = f"import/{target.name}/{target.service}/{target.model}/{row}"
+            reply = remote.send("predictions", _lines(predictions), _keyed(key, predictions))
+            if outcomes:
+                counts["outcomes"] += remote.send("outcomes", _lines(outcomes), _keyed(key, outcomes))["accepted"]
+            row += len(predictions)
+            counts["rows"] += len(predictions)
+            counts["accepted"] += reply["accepted"]
+            counts["rejected"] += reply["rejected"]
+            sent(row)
+    except (KeyboardInterrupt, WatchkeeperError) as error:
+        known = isinstance(error, WatchkeeperError)
+        if known and row == 0:
+            raise
+        what = f"{error if known else 'interrupted'}. The first {row} rows are stored: go on with --start-row {row}"
+        raise (type(error) if known else Unavailable)(what) from None
     return counts
+
+
+def too_old(frame: pl.DataFrame, facts_days: int, now: datetime) -> int:
+    """Count the rows from before the days that facts are kept; a time that is a number or odd is left to the server."""
+    if not facts_days or "ts" not in frame.columns:
+        return 0
+    ts = frame["ts"]
+    if isinstance(ts.dtype, pl.String):
+        ts = ts.str.to_datetime(strict=False, time_zone="UTC")
+    if not isinstance(ts.dtype, pl.Datetime):
+        return 0
+    aware = ts.dt.replace_time_zone("UTC") if ts.dtype.time_zone is None else ts
+    return int((aware < now - timedelta(days=facts_days)).sum())
 
 
 def read(file: Path) -> pl.DataFrame:
@@ -64,14 +101,14 @@ def _ndjson(file: Path) -> pl.DataFrame:
 
 
 def _batches(
-    frame: pl.DataFrame, name: str, service: str, model: str
+    frame: pl.DataFrame, target: Target, row: int
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-    row = 0
-    for part in frame.iter_slices(BATCH):
+    service, model = target.service, target.model
+    for part in frame[row:].iter_slices(BATCH):
         predictions: list[dict[str, Any]] = []
         outcomes: list[dict[str, Any]] = []
         for values in part.iter_rows(named=True):
-            prediction = _prediction(values, f"{service}/{model}/{name}/{row}", service, model)
+            prediction = _prediction(values, f"{service}/{model}/{target.name}/{row}", service, model)
             predictions.append(prediction)
             if values.get("outcome") is not None:
                 outcomes.append(_outcome(values, prediction))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,3 +66,17 @@ def show(value: object, as_json: bool, lines: Callable[[], list[str]]) -> None:
     else:
         for line in lines():
             typer.echo(line)
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int, *, hidden: bool) -> Generator[Callable[[int], object]]:
+    """Show how far a command is, where someone looks; give what is to be told."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda done: bars.update(task, completed=done)
