@@ -17,6 +17,7 @@ NAMES = {
     "help": "benchmarks.command_help",
     "first_chart": "benchmarks.first_chart",
     "drift_scan": "benchmarks.drift_scan",
+    "false_alarms": "benchmarks.false_alarms",
     "arrow": "benchmarks.arrow",
     "otlp": "benchmarks.otlp",
     "ingest": "benchmarks.ingest",

@@ -10,7 +10,7 @@ from analyzers.world import World, day, from_day, made
 from watchkeeper.analyzers.evaluation import Evaluation
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.verdict.change import Change
-from watchkeeper.analyzers.verdict.core import features, incident, strength
+from watchkeeper.analyzers.verdict.core import features, incident, profile, strength
 from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Family, Measured, Rows
 from watchkeeper.analyzers.verdict.core.incident import State, Subject
 from watchkeeper.schemas.declared import Declarations
@@ -165,6 +165,35 @@ def test_a_restart_goes_on_where_it_was_though_retention_has_taken_the_rows(fram
         expected, found = judged(always, whole, number), judged(after, parted, number)
         assert found.judged
         assert (found.readings, found.findings) == (expected.readings, expected.findings)
+
+
+def following(days: int, *, until_flat: int) -> Rows:
+    """Give scores that follow three inputs, one of which moves with the day; from a day on they follow half as much."""
+    rng = np.random.default_rng(11)
+    day_of = np.repeat(np.arange(days), 150)
+    mood = rng.normal(0, 1.5, days)[day_of]
+    x, y = rng.normal(0, 1, day_of.size), rng.normal(0, 1, day_of.size) + mood
+    kind = rng.choice(["a", "b", "c"], day_of.size)
+    odds = x + y + 2.0 * (kind == "a") + rng.normal(0, 0.3, day_of.size)
+    odds = np.where(day_of < until_flat, odds, 0.5 * odds + 0.6)
+    frame = pl.DataFrame({"day": day_of, "x": x, "y": y, "kind": kind, "score": 1 / (1 + np.exp(-odds))})
+    return Rows(frame, {"x": "x", "y": "y"}, {"kind": "kind"}, {})
+
+
+def test_a_score_that_follows_its_inputs_less_is_seen_whatever_comes_in() -> None:
+    rows = following(60, until_flat=40)
+    past = rows.only(rows.frame["day"].to_numpy() < REFERENCE)
+    learned = profile.learn(past)
+    table, later = learned.measure(past, REFERENCE, reference=True), learned.measure(rows, 60)
+
+    def channel(name: str) -> np.ndarray:
+        return np.concatenate([table[name].values, later[name].values[REFERENCE:]])
+
+    slope, rest = channel("score slope on the inputs"), channel("score for the inputs")
+    assert slope[:40] == pytest.approx(1.0, abs=0.1)
+    assert slope[40:] == pytest.approx(0.5, abs=0.1)
+    assert rest[:40].std() < 0.2 * channel("score logit")[:40].std()
+    assert 0.5 < rest[:REFERENCE].std() / rest[REFERENCE:40].std() < 2.0  # no fit has seen the day that it judges
 
 
 def test_rows_that_come_late_are_seen_by_the_next_run() -> None:

@@ -125,7 +125,7 @@ class Course:
             self._profile = profile.learn(rows)
             self._known = tuple((one.role, one.name) for one in self._columns)
         channels = self._profile.channels()
-        found = self._profile.measure(rows, until - self.days)
+        found = self._profile.measure(rows, until - self.days, reference=self.days == 0)
         _append(self.table, self._in_their_type(self._profile, found, until), channels)
         if not self.watched:
             self.watched = strength.watch(channels, self.table, self.length)

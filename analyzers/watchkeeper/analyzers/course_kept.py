@@ -23,7 +23,7 @@ from watchkeeper.analyzers.verdict.core.scores import Score
 from watchkeeper.analyzers.verdict.core.segments import Segment
 from watchkeeper.store.facts.measured import DAYS
 
-FORM = 1
+FORM = 2
 REQUESTS = ""
 """The name under which the requests of each day are kept."""
 

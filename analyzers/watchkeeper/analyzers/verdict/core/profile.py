@@ -21,14 +21,14 @@ class Profile:
     operations: Operations | None
     segments: tuple[segments.Segment, ...]
 
-    def measure(self, rows: Rows, count: int) -> Table:
-        """Measure ``count`` days from day 0 on."""
+    def measure(self, rows: Rows, count: int, *, reference: bool = False) -> Table:
+        """Measure ``count`` days from day 0 on; ``reference``: the very days that this was learned from."""
         days = Days.of(rows, count)
         table: Table = {}
-        for part in (*self.inputs, self.score, self.operations):
+        for part in (*self.inputs, self.operations):
             if part is not None:
                 table |= part.measure(rows, days)
-        return table
+        return table | (self.score.measure(rows, days, reference=reference) if self.score else {})
 
     def channels(self) -> list[Channel]:
         """Name the channels."""
@@ -41,7 +41,7 @@ def learn(rows: Rows) -> Profile:
     inputs = tuple(features.learn(rows))
     kinds = tuple(one for one in inputs if isinstance(one, Category))
     parts = segments.learn(rows)
-    return Profile(inputs, scores.learn(rows), operations.learn(rows, kinds, parts), parts)
+    return Profile(inputs, scores.learn(rows, inputs), operations.learn(rows, kinds, parts), parts)
 
 
 def learn_outcomes(rows: Rows, profile: Profile) -> Outcomes | Errors | None:

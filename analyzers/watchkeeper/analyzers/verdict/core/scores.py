@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from watchkeeper.analyzers.verdict.core import expected
 from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Family, Floats, Measured, Rows, Table
+from watchkeeper.analyzers.verdict.core.expected import Expected
+from watchkeeper.analyzers.verdict.core.features import Category, Number
 
 EDGE = 1e-4
 SUBJECT = "score"
@@ -32,9 +35,10 @@ class Score:
     scale: float
     tails: tuple[float, float, float, float]
     binary: bool
+    expected: Expected | None = None
 
-    def measure(self, rows: Rows, days: Days) -> Table:
-        """Measure them on some days."""
+    def measure(self, rows: Rows, days: Days, *, reference: bool = False) -> Table:
+        """Measure them on some days; ``reference``: on those that they were learned from."""
         score = rows.floats("score")
         odds = logit(score)
         low, lower, upper, high = self.tails
@@ -50,6 +54,8 @@ class Score:
             "score low end": days.mean(np.clip((odds - lower) / min(low - lower, -1e-9), 0, 1)),
             "score high end": days.mean(np.clip((odds - upper) / max(high - upper, 1e-9), 0, 1)),
         }
+        if self.expected:
+            table |= self.expected.measure(rows, odds, days, reference=reference)
         if self.binary:
             predicted = rows.floats("prediction")
             table["prediction positive"] = days.mean(predicted)
@@ -59,11 +65,14 @@ class Score:
         """Name their channels."""
         for what in ("mean", "logit", "width", "low end", "high end"):
             yield Channel(f"score {what}", SUBJECT, Family.SCORE)
+        if self.expected:
+            yield Channel("score for the inputs", SUBJECT, Family.SCORE)
+            yield Channel("score slope on the inputs", SUBJECT, Family.SCORE)
         if self.binary:
             yield Channel("prediction positive", SUBJECT, Family.SCORE, share=True)
 
 
-def learn(rows: Rows) -> Score | None:
+def learn(rows: Rows, inputs: tuple[Number | Category, ...] = ()) -> Score | None:
     """Learn the scores of the reference; None where they are no probabilities.
 
     >>> import polars as pl
@@ -88,5 +97,9 @@ def learn(rows: Rows) -> Score | None:
     if scale == 0:
         return None
     return Score(
-        float(odds.mean()), scale, (float(tails[0]), float(tails[1]), float(tails[2]), float(tails[3])), binary
+        float(odds.mean()),
+        scale,
+        (float(tails[0]), float(tails[1]), float(tails[2]), float(tails[3])),
+        binary,
+        expected.learn(rows, logit(score), inputs),
     )
