@@ -22,6 +22,7 @@ NAMES = {
     "otlp": "benchmarks.otlp",
     "ingest": "benchmarks.ingest",
     "disk": "benchmarks.disk",
+    "split": "benchmarks.split",
     "soak": "benchmarks.soak",
 }
 SOAK = ("soak",)
