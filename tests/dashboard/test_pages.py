@@ -245,10 +245,11 @@ def test_telemetry_says_who_is_silent_what_is_lost_and_what_was_turned_away(serv
     assert "1 expected sender of 2 not heard of: checkout at oslo." in words
     assert "150 dropped · 12 missing · 38 overdue · 10 pending" in words
     assert "99.98\u2009% of what was sent" in words
-    expected, clients, rejects = (table.value for table in app.dataframe)
+    expected, clients, halves, rejects = (table.value for table in app.dataframe)
     assert expected["state"].to_list() == ["Offline", "Heard"]
     assert expected["offline since"].to_list()[1] == "–"
     assert clients["missing"].to_list() == [12, 0]
+    assert halves["halves"].to_list() == [3, 40, 2]
     assert rejects["events"].to_list() == [31]
 
 
@@ -256,4 +257,5 @@ def test_telemetry_when_everything_is_heard(serve: Serve, open_page: Open) -> No
     app = open_page(serve("healthy").url, "telemetry")
     assert "What clients logged in the last day is here" in texts(app)
     assert "Nothing is open." in texts(app)
+    assert "Requests and responses" not in texts(app)
     assert {metric.proto.color for metric in app.metric} == {Metric.MetricColor.GRAY}

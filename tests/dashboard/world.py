@@ -36,7 +36,9 @@ class World:
             kind.service: {"accepted": 9000, "loaded": 9000, "rejected": 0, "duplicates": 0, "dropped_by_clients": 0,
                            "last_ts": iso(NOW)} for kind in KINDS
         }  # fmt: skip
+        apart = self.scenario != "healthy"
         return {
+            "waiting_halves": 3 * apart, "halves": {"joined": 40, "no_response": 2} if apart else {},
             "version": "0.1.0", "now": iso(NOW), "complete_to": iso(NOW - timedelta(minutes=1)), "accepted": 812_344,
             "durable": 812_344, "loaded": 812_340, "rejected": 31, "duplicates": 12, "lag_seconds": 0.4,
             "expected": 812_506, "dropped_by_clients": 162, "completeness": 0.9998, "services": services,

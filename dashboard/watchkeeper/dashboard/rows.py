@@ -57,6 +57,8 @@ class Status(Row, frozen=True, kw_only=True):
     dropped_by_clients: int | None = None
     completeness: float | None = None
     lag_seconds: float | None = None
+    waiting_halves: int = 0
+    halves: dict[str, int] = {}
     services: dict[str, ServiceStatus] = {}
     notes: tuple[Note, ...] = ()
 

@@ -16,6 +16,15 @@ REFRESH = 30
 """Seconds between two looks."""
 WORDS = {"ok": "Heard", "partial": "Part missing", "offline": "Offline", "never": "Never heard"}
 
+HALVES = {
+    "waiting": "wait for each other",
+    "joined": "met: one prediction each",
+    "no_response": "a request whose response never came",
+    "no_request": "a response whose request never came",
+    "duplicate": "sent again",
+    "late": "came after the other was told alone: kept as rejects",
+}
+
 
 def page() -> None:
     """Show the page; it looks again by itself."""
@@ -39,6 +48,7 @@ def _show(heard: asked.Heard) -> None:
     _numbers(heard)
     _expected(heard.ledger)
     _groups(heard.ledger)
+    _halves(heard.status)
     _rejects(heard.rejects)
 
 
@@ -109,6 +119,19 @@ def _groups(ledger: rows.Telemetry) -> None:
             for group in sorted(ledger.groups, key=lambda one: (one.state == "ok", one.service, one.site))
         ],
         "Clients by service, site and version",
+    )
+
+
+def _halves(status: rows.Status) -> None:
+    """Show what came of requests and responses that come apart; nothing where no sender logs so."""
+    found = {"waiting": status.waiting_halves, **status.halves}
+    if not any(found.values()):
+        return
+    how = "KServe and Seldon log them apart. A half waits for `ingest.join_seconds`, then it is told alone."
+    cards.heading("Requests and responses", "Which came apart, and did they meet?", how)
+    _table(
+        [{"halves": number, "what became of them": HALVES.get(fate, fate)} for fate, number in found.items() if number],
+        "Requests and responses that came apart",
     )
 
 
