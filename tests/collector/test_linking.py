@@ -159,6 +159,14 @@ def test_a_check_in_another_request_is_one_of_its_answer(tmp_path: Path, how: st
     bench.close()
 
 
+def test_a_failure_that_is_sent_again_is_no_attempt_of_the_next_request(bench: Bench) -> None:
+    failed, answered, another = sibling(0, failed=True), sibling(2), sibling(4)
+    for one in (failed, answered, failed, another):
+        bench.send(one)
+        bench.load()
+    assert [row[1:3] for row in bench.told()] == [("attempt", 1), ("chat", 2), ("chat", 1)]
+
+
 def test_text_and_other_columns_of_an_amended_row_stay(bench: Bench) -> None:
     chat = span(CHAT | {"gen_ai.response.id": "r1", "gen_ai.usage.input_tokens": 7})
     bench.send(chat)

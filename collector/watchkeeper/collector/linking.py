@@ -52,6 +52,7 @@ class Linked:
     )
     new: dict[str, list[End]] = field(default_factory=dict[str, list[End]])
     met: set[str] = field(default_factory=set[str])
+    spent: set[str] = field(default_factory=set[str])
 
     def amended(self) -> pl.DataFrame | None:
         """Give the amendments as the store takes them."""
@@ -79,6 +80,8 @@ class Links:
 
     def __init__(self, facts: FactStore) -> None:
         self._ends: dict[str, list[tuple[int, End]]] = {}
+        self._spent: dict[str, int] = {}
+        """Failures that a success followed, and since when: sent again, they are no attempts of the next request."""
         decode = msgspec.json.Decoder(End).decode
         for key, held_at, body in held.ends(facts).rows():
             at_us = int(held_at.replace(tzinfo=UTC).timestamp() * 1e6)
@@ -97,10 +100,14 @@ class Links:
                 if one.parent_id and one.checks and one.parent_id not in here:
                     _add_check(one, chunk)
                     waits = True
-            elif one.status == "error" and one.parent_id and one.operation not in INNER_OPERATIONS:
+            elif one.status == "error" and self._may_be_retried(one, chunk):
                 chunk.new.setdefault(_sibling(one), []).append(_end(one))
                 waits = True
         return joined
+
+    def _may_be_retried(self, row: Prediction, chunk: Linked) -> bool:
+        request = row.parent_id is not None and row.operation not in INNER_OPERATIONS
+        return request and row.id not in self._spent and row.id not in chunk.spent
 
     def commit(self, chunk: Linked) -> None:
         """Take over what a chunk changed, and forget what waited long enough."""
@@ -108,8 +115,10 @@ class Links:
             self._ends.pop(key, None)
         for key, ends in chunk.new.items():
             self._ends.setdefault(key, []).extend((chunk.at_us, end) for end in ends)
+        self._spent |= dict.fromkeys(chunk.spent, chunk.at_us)
         if chunk.new:
             old = chunk.at_us - _WAIT_US
+            self._spent = {name: at_us for name, at_us in self._spent.items() if at_us >= old}
             self._ends = {
                 key: kept for key, ends in self._ends.items() if (kept := [one for one in ends if one[0] >= old])
             }
@@ -135,6 +144,7 @@ class Links:
         for end in chain:
             at = moment(end.start_ns // 1000)
             chunk.amendments[end.service, end.id] = _amendment(row, end.id, at, at) | {"attempt": True}
+            chunk.spent.add(end.id)
         first = chain[0]
         fallback = row.fallback
         if first.model != row.model:
