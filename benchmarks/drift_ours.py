@@ -11,7 +11,7 @@ import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
 
 from watchkeeper.analyzers.drift import jensen_shannon, psi  # noqa: E402
-from watchkeeper.analyzers.drift_check import merged  # noqa: E402
+from watchkeeper.analyzers.drift_bins import merged  # noqa: E402
 from watchkeeper.analyzers.rows import BinRow  # noqa: E402
 from watchkeeper.store.facts.histograms import (  # noqa: E402
     Epoch,

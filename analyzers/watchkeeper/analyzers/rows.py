@@ -37,7 +37,7 @@ class FeatureRow(Struct, frozen=True):
 
 
 class BinRow(Struct, frozen=True):
-    """One bin of one feature: rows of the window and of the reference."""
+    """One bin of one feature: rows of the window and of the reference; a number's bin without an end is open there."""
 
     feature: str
     kind: str
@@ -45,6 +45,8 @@ class BinRow(Struct, frozen=True):
     n: int
     reference_n: int
     label: str | None = None
+    lower: float | None = None
+    upper: float | None = None
 
 
 class ValueRow(Struct, frozen=True):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from watchkeeper.analyzers.drift_check import Bins, DriftCheck
+from watchkeeper.analyzers.drift_bins import Bins
+from watchkeeper.analyzers.drift_check import DriftCheck
 
 
 class JensenShannon(DriftCheck):
@@ -36,8 +37,7 @@ class JensenShannon(DriftCheck):
 
     def expected(self, bins: Bins) -> float:
         """Give the root of the divergence's expectation, (bins - 1)(1/n + 1/m) / (8 ln 2)."""
-        noise = 1 / max(sum(bins.now), 1) + 1 / max(sum(bins.reference), 1)
-        return math.sqrt((len(bins.now) - 1) * noise / (8 * math.log(2)))
+        return math.sqrt((len(bins.now) - 1) * bins.noise / (8 * math.log(2)))
 
 
 ANALYZER = JensenShannon()

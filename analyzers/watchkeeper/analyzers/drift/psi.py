@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 
-from watchkeeper.analyzers.drift_check import Bins, DriftCheck
+from watchkeeper.analyzers.drift_bins import Bins
+from watchkeeper.analyzers.drift_check import DriftCheck
 
 
 class Psi(DriftCheck):
@@ -34,7 +35,7 @@ class Psi(DriftCheck):
 
     def expected(self, bins: Bins) -> float:
         """Give (bins - 1)(1/n + 1/m)."""
-        return (len(bins.now) - 1) * (1 / max(sum(bins.now), 1) + 1 / max(sum(bins.reference), 1))
+        return (len(bins.now) - 1) * bins.noise
 
 
 def _shares(counts: tuple[int, ...]) -> list[float]:

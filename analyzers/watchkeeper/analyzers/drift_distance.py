@@ -1,0 +1,117 @@
+"""What all distances between the window and the reference share: one reading a feature, with what chance alone gives.
+
+A distance is shown and never judged: which change is worth a word is the verdict's question, asked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from watchkeeper.analyzers.drift_bins import Bins, Feature, Steps, features
+from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, scopes
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import Window
+
+if TYPE_CHECKING:
+    from watchkeeper.store.facts.reader import FactReader
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A distance, its average when nothing changed, and the rows of the window that it rests on."""
+
+    value: float
+    expected: float
+    n: int
+
+
+class Distance:
+    """A measure of every feature, the score and the prediction, once a day over a week."""
+
+    name: str
+    question: str
+    metric: str
+    every = timedelta(days=1)
+    span = timedelta(days=7)
+    quiet = timedelta(days=7)
+
+    @property
+    def params(self) -> dict[str, Param]:
+        """How many rows it takes."""
+        return {"min_rows": 200}
+
+    def measure(self, feature: Feature) -> Measured | None:
+        """Measure how far the window is from the reference; None where this feature has no such distance."""
+        raise NotImplementedError
+
+    def readings(self, scope: Scope) -> Iterator[tuple[Reading, Feature]]:
+        """Measure every feature of one model that has a reference and enough rows."""
+        if scope.reference is None:
+            return
+        for subject, feature in features(scope).items():
+            if sum(feature.bins.now) < scope.settings.number("min_rows") or sum(feature.bins.reference) == 0:
+                continue
+            measured = self.measure(feature)
+            if measured is not None:
+                yield self._reading(scope, subject, measured), feature
+
+    def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
+        """Measure every model that has a reference; say nothing."""
+        return Evaluation(
+            readings=tuple(
+                reading for scope in scopes(self, facts, declared, window, as_of) for reading, _ in self.readings(scope)
+            )
+        )
+
+    def _reading(self, scope: Scope, subject: str, measured: Measured) -> Reading:
+        return Reading(
+            self.name,
+            self.metric,
+            scope.service,
+            scope.model,
+            subject,
+            scope.window,
+            scope.as_of,
+            measured.value,
+            n=measured.n,
+            reference=measured.expected,
+        )
+
+
+class BinDistance(Distance):
+    """A distance that does not care which bins are neighbours: for numbers and categories alike."""
+
+    def distance(self, bins: Bins) -> float:
+        """Measure how far the window is from the reference."""
+        raise NotImplementedError
+
+    def expected(self, bins: Bins) -> float:
+        """Give what the measure is on average when nothing changed, by the numbers of rows and bins."""
+        raise NotImplementedError
+
+    def measure(self, feature: Feature) -> Measured | None:
+        """Measure on the coarse bins, missing and unseen values included."""
+        return Measured(self.distance(feature.bins), self.expected(feature.bins), sum(feature.bins.now))
+
+
+class StepDistance(Distance):
+    """A distance along the axis of a number; categories have none."""
+
+    def distance(self, steps: Steps) -> float | None:
+        """Measure how far the window is from the reference; None where the reference has no scale."""
+        raise NotImplementedError
+
+    def expected(self, steps: Steps) -> float:
+        """Give what the measure is on average when nothing changed."""
+        raise NotImplementedError
+
+    def measure(self, feature: Feature) -> Measured | None:
+        """Measure on the fine bins of finite values."""
+        steps = feature.steps
+        value = None if steps is None else self.distance(steps)
+        if steps is None or value is None:
+            return None
+        return Measured(value, self.expected(steps), sum(steps.bins.now))
