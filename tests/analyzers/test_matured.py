@@ -122,3 +122,39 @@ def test_a_service_without_outcomes_is_left_alone() -> None:
     world = World().load(made(days=40).drop("outcome", "outcome_ts")).with_reference()
     evaluation = world.evaluate(MATURED, day(35))
     assert (evaluation.findings, evaluation.readings, evaluation.judged) == ((), (), frozenset())
+
+
+def test_what_is_told_says_where_it_comes_from_and_sums_up() -> None:
+    flip = from_day(20) & (pl.col("carrier") == "UA") & (pl.int_range(pl.len()) % 10 < 8)
+    frame = made(days=45).with_columns(
+        pl.when(flip).then(1 - pl.col("outcome")).otherwise(pl.col("outcome")).alias("outcome"),
+        pl.col("carrier").alias("segment"),
+    )
+    finding = World().load(frame).with_reference().findings(MATURED, day(30))[0]
+    assert finding.subjects == ("error", "segment:UA")
+    assert " came from segment=UA itself, " in finding.summary
+    rows = finding.evidence.snapshot["split"]
+    assert [row["value"] for row in rows if row["cause"]] == ["UA"]
+    assert {row["value"] for row in rows} == {"AA", "B6", "UA", "WN"}
+    assert sum(row["mix"] + row["inside"] for row in rows) == pytest.approx(finding.effect, abs=1e-9)
+
+
+def test_a_harder_mix_is_told_as_a_mix() -> None:
+    hard = pl.col("carrier") == "WN"
+    wrong = hard & (pl.int_range(pl.len()) % 10 < 7)
+    moved = from_day(20) & (pl.col("carrier") == "AA") & (pl.int_range(pl.len()) % 10 < 7)
+    frame = made(days=45).with_columns(pl.when(moved).then(pl.lit("WN")).otherwise(pl.col("carrier")).alias("carrier"))
+    frame = frame.with_columns(
+        pl.when(wrong).then(1 - pl.col("prediction")).otherwise(pl.col("outcome")).alias("outcome"),
+        pl.col("carrier").alias("segment"),
+    )
+    finding = World().load(frame).with_reference().findings(MATURED, day(30))[0]
+    assert finding.subjects == ("error", "segment:WN")
+    assert finding.summary.endswith(" came from a shifted mix of segment (WN above all).")
+
+
+def test_all_worse_alike_names_no_segment() -> None:
+    frame = worse(0.2).with_columns(pl.col("carrier").alias("segment"))
+    finding = World().load(frame).with_reference().findings(MATURED, day(30))[0]
+    assert finding.subjects == ("error",)
+    assert finding.summary.endswith(" No segment stands out.")

@@ -105,6 +105,7 @@ class ReadRoutes:
         self,
         request: Request,
         name: str,
+        *,
         start: str | None = None,
         end: str | None = None,
         service: str | None = None,
@@ -115,6 +116,7 @@ class ReadRoutes:
         metric: str | None = None,
         analyzer: str | None = None,
         subject: str | None = None,
+        as_of: str | None = None,
     ) -> Response:
         """Answer one query, as JSON or as an Arrow IPC stream."""
         by_service = name in QUERIES and "service" in QUERIES[name].parameters
@@ -123,7 +125,18 @@ class ReadRoutes:
         window = Window(moment("start", start) or until - DEFAULT_WINDOW, until)
         if window.start > window.end:
             raise InputError("start is after end")
-        ask = Ask(window, service, model, timedelta(seconds=step), dim, feature, metric, analyzer, subject)
+        ask = Ask(
+            window,
+            service,
+            model,
+            timedelta(seconds=step),
+            dim,
+            feature,
+            metric,
+            analyzer,
+            subject,
+            moment("as_of", as_of),
+        )
         frame = answer(self.reader, name, ask)
         if ARROW in request.headers.get("accept", ""):
             buffer = io.BytesIO()

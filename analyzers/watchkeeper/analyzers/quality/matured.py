@@ -5,7 +5,8 @@ days differ by counts, never the number of rows alone. The window lies as far ba
 reference. It is judged only if its maturity is at least ``min_maturity`` of the reference's; until then its reading
 is partial. Misleads when the outcomes that come early are not like those that come late, and when the mix of cases
 changes: a harder mix is more error without a worse model. Source: Student's t over daily rates, each clipped at three
-day-level standard deviations, so that one bad day cannot decide. A notice: ``verdict.change`` alerts on errors, within
+day-level standard deviations, so that one bad day cannot decide. What is told says where it comes from: a shifted mix,
+or a segment (``store.split``). A notice: ``verdict.change`` alerts on errors, within
 the budget of false alerts of the whole model; a monitor may make this one louder.
 """
 
@@ -31,6 +32,7 @@ from watchkeeper.analyzers.maturity import (
     quality_days,
     reference_quality_days,
 )
+from watchkeeper.analyzers.origin import origin
 from watchkeeper.analyzers.rows import QualityRow, rows
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
@@ -114,6 +116,7 @@ def _row_spread(mean: float, rows_a_day: float) -> float:
 class Case:
     """One model's newest matured window, the one that ended a day before, and the reference."""
 
+    reference: Window
     window: Window
     metric: str
     now: Errors
@@ -187,7 +190,7 @@ class Matured:
             and now[1].known >= MIN_KNOWN
             and len(now[1].days) >= MIN_DAYS
         )
-        return Case(window, now[0], now[1], before[1], usual[1], maturity, ripe)
+        return Case(reference, window, now[0], now[1], before[1], usual[1], maturity, ripe)
 
     def _finding(self, scope: Scope, case: Case) -> Finding | None:
         """Say where the error is higher by enough, beyond chance, today and as of yesterday."""
@@ -203,17 +206,19 @@ class Matured:
             "reference": [[error, n] for error, n in case.usual.days],
         }
         observed = self.recompute(snapshot)
+        found = origin(scope, case.reference, case.window)
+        snapshot["split"] = found.snapshot
         return Finding(
             analyzer=self.name,
             service=scope.service,
             model=scope.model,
             metric=case.metric,
-            subjects=("error",),
+            subjects=("error", *found.subjects),
             window=case.window,
             as_of=scope.as_of,
             observed=observed,
             severity=scope.settings.severity_or(Severity.NOTICE),
-            summary=phrases.sentence(_summary(scope, case, observed)),
+            summary=phrases.sentence(_summary(scope, case, observed) + found.words),
             evidence=Evidence(
                 "t over daily errors",
                 case.now.known,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-from watchkeeper.store.facts.connection import first, frame_of, registered
+from watchkeeper.store.facts.connection import FactStore, first, frame_of, registered
 
 _CORRECT = """
     CASE WHEN p.prediction IS NULL OR o.evaluation IS NOT NULL THEN
@@ -116,6 +116,20 @@ def _place(connection: duckdb.DuckDBPyConnection) -> None:
            WHERE m.prediction_ts = f.prediction_ts AND m.prediction_id = f.prediction_id AND m.service = f.service"""
     )
     connection.execute("INSERT INTO matched BY NAME SELECT * FROM placed")
+
+
+def in_force(facts: FactStore, where: str, parameters: dict[str, object]) -> str:
+    """Give the SQL of the outcomes in force at ``as_of``, one a prediction.
+
+    That is the truth, else the evaluation that says worst.
+    """
+    several = facts.read(
+        f"SELECT 1 FROM matched WHERE {where} AND $as_of IS NOT NULL AND evaluation IS NOT NULL LIMIT 1", parameters
+    )
+    one = """QUALIFY row_number() OVER (PARTITION BY service, prediction_ts, prediction_id
+               ORDER BY evaluation IS NOT NULL, correct NULLS LAST, known_at DESC, evaluation) = 1"""
+    return f"""(SELECT * FROM matched WHERE {where} AND known_at <= $as_of
+                  AND (superseded_at IS NULL OR superseded_at > $as_of) {one if several.height else ""})"""
 
 
 def services(connection: duckdb.DuckDBPyConnection, table: str) -> pl.Series:

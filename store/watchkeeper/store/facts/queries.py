@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from watchkeeper.schemas.errors import InputError, NotFound
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
+from watchkeeper.store.facts import splits
 from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 from watchkeeper.store.facts.tasks import tasks
@@ -36,6 +37,7 @@ class Ask:
     metric: str | None = None
     analyzer: str | None = None
     subject: str | None = None
+    as_of: datetime | None = None
 
     def one_model(self) -> tuple[str, str]:
         """Give service and model of a query that is about one."""
@@ -160,6 +162,16 @@ def _quality(reader: FactReader, ask: Ask) -> pl.DataFrame:
     return reader.quality(*ask.one_model(), ask.window, ask.window.end, step=ask.step, dim=ask.dim)
 
 
+def _split(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    """Split what of the window is after the kept reference, by what was known at ``as_of`` (the window's end)."""
+    pair, as_of = ask.one_model(), ask.as_of or ask.window.end
+    reference = next((one.reference for one in reader.models(as_of) if (one.service, one.model) == pair), None)
+    if reference is None or ask.window.end <= reference.end:
+        return splits.rows_of("", [])
+    window = Window(max(ask.window.start, reference.end), ask.window.end)
+    return splits.rows_of(*splits.error_splits(reader.facts, pair, reference, window, as_of))
+
+
 def _readings(reader: FactReader, ask: Ask) -> pl.DataFrame:
     where, parameters = _where(ask, "as_of")
     return reader.facts.read(f"SELECT * FROM readings WHERE {where} ORDER BY as_of, metric, subject", parameters)
@@ -199,6 +211,11 @@ QUERIES: Mapping[str, NamedQuery] = {
     "quality": NamedQuery("How often was it right, as far as is known?", (*_SCOPE, "step", "dim"), _quality),
     "readings": NamedQuery("What did the analyzers compute?", (*_SCOPE, "metric", "analyzer", "subject"), _readings),
     "histogram": NamedQuery("How do the inputs look against the reference?", (*_SCOPE, "feature"), _histogram),
+    "split": NamedQuery(
+        "Where does a change of the error come from: a shifted mix, or a segment?",
+        ("start", "end", "service", "model", "as_of"),
+        _split,
+    ),
     "unseen": NamedQuery(
         "Which values had the reference never held?",
         _SCOPE,

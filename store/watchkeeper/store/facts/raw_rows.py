@@ -89,7 +89,7 @@ def prediction_rows(
     facts: FactStore, pair: tuple[str, str], window: Window, columns: Sequence[FeatureColumn], keep: float = 1.0
 ) -> pl.DataFrame:
     """Give requests with their features and segments: a column each."""
-    kept, joined = _joined(columns, "p.id", "p.ts")
+    kept, joined = joined_columns(columns, "p.id", "p.ts")
     return facts.read(
         f"""SELECT p.ts, p.score, p.prediction_number AS prediction, p.status = 'error' AS failed, p.latency_ms,
                    p.attempts, p.tokens_input AS tokens_in, p.tokens_output AS tokens_out, p.cost{kept}
@@ -109,7 +109,7 @@ def outcome_rows(
     keep: float = 1.0,
 ) -> pl.DataFrame:
     """Give predictions with their outcome, as known when ``delay`` had passed since the end of their day (UTC)."""
-    kept, joined = _joined(columns, "m.prediction_id", "m.prediction_ts")
+    kept, joined = joined_columns(columns, "m.prediction_id", "m.prediction_ts")
     ripe = f"time_bucket(to_seconds({DAY_SECONDS}), m.prediction_ts) + to_seconds($ripe)"
     return facts.read(
         f"""SELECT m.prediction_ts AS ts, m.score, m.prediction_number AS prediction, m.value_number AS outcome,
@@ -133,7 +133,7 @@ def outcome_delays(facts: FactStore, pair: tuple[str, str], window: Window, keep
     )
 
 
-def _joined(columns: Sequence[FeatureColumn], id_: str, ts: str) -> tuple[str, str]:
+def joined_columns(columns: Sequence[FeatureColumn], id_: str, ts: str) -> tuple[str, str]:
     """Give the columns to select, and the join that brings them from every version's table."""
     tables = sorted({table for one in columns for table, _ in one.places})
     if not tables:

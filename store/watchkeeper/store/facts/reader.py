@@ -23,6 +23,7 @@ from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Showing
 from watchkeeper.store.facts.features import OVERFLOW
 from watchkeeper.store.facts.histograms import INFINITE, MISSING, NAN, REST, UNSEEN
+from watchkeeper.store.facts.outcomes import in_force
 from watchkeeper.store.sql import quoted
 
 FINE = timedelta(hours=6)
@@ -229,22 +230,12 @@ class FactReader:
                        FILTER (score BETWEEN 0 AND 1 AND value_number IN (0, 1)) AS log_loss_sum,
                      sum(abs(prediction_number - value_number)) AS absolute_error_sum,
                      sum((prediction_number - value_number) ** 2) AS squared_error_sum
-              FROM {self._judged(right, parameters)} {joined} GROUP BY ALL)
+              FROM {in_force(self.facts, right, parameters)} {joined} GROUP BY ALL)
             SELECT {by}value, m.predictions::DOUBLE AS predictions, k.* EXCLUDE ({by}value)
             FROM made m LEFT JOIN known k USING ({by}value) ORDER BY ALL
             """,
             parameters | {"dim": dim},
         ).with_columns(pl.col("known", "correct", "wrong").fill_null(0), pl.selectors.ends_with("tive").fill_null(0))
-
-    def _judged(self, where: str, parameters: dict[str, object]) -> str:
-        """Give the outcomes in force at ``as_of``, one a prediction: the truth, else the evaluation that says worst."""
-        several = self.facts.read(
-            f"SELECT 1 FROM matched WHERE {where} AND $as_of IS NOT NULL AND evaluation IS NOT NULL LIMIT 1", parameters
-        )
-        one = """QUALIFY row_number() OVER (PARTITION BY service, prediction_ts, prediction_id
-                   ORDER BY evaluation IS NOT NULL, correct NULLS LAST, known_at DESC, evaluation) = 1"""
-        return f"""(SELECT * FROM matched WHERE {where} AND known_at <= $as_of
-                      AND (superseded_at IS NULL OR superseded_at > $as_of) {one if several.height else ""})"""
 
     def outcome_delay(self, service: str, model: str, window: Window, as_of: datetime) -> pl.DataFrame:
         """Say how many days pass between a prediction and its outcome: median, 90 % and 99 %."""
