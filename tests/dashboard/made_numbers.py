@@ -297,6 +297,18 @@ class Numbers:
             return []
         return [{"feature": "carrier", "value": "JBU", "n": 958}, {"feature": "carrier", "value": "JBUX", "n": 12}]
 
+    def _query_split(self, params: dict[str, str], start: datetime, end: datetime) -> list[Json]:
+        if not self._unseen(KINDS[0], "carrier") or params.get("service") != "flight-delay":
+            return []
+        values = (("JBU", "mix", 0.031), ("B6", None, 0.002), ("UA", None, 0.001), ("AA", None, 0.001))
+        return [
+            {"dim": "carrier", "value": value, "cause": cause, "stands_out": 0.02 if cause else 0.0, "reference_n": 900,
+             "n": 700, "reference_rate": None if cause else 0.16, "rate": 0.35 if cause else 0.17, "mix": points,
+             "mix_lower": points - 0.004, "mix_upper": points + 0.004, "inside": 0.0, "inside_lower": -0.003,
+             "inside_upper": 0.003, "total": 0.035, "metric": "error_rate"}
+            for value, cause, points in values
+        ]  # fmt: skip
+
     def _query_histogram(self, params: dict[str, str], start: datetime, end: datetime) -> list[Json]:
         found: list[Json] = []
         for kind in self._kinds(params):

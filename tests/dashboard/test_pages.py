@@ -169,16 +169,27 @@ def test_the_evidence_of_an_incident(serve: Serve, open_page: Open) -> None:
         "Grade B, beta\\-binomial over days\\: by chance practically never", "**about \\$1", "**ops\\-planning**",
         "[Runbook](<https://wiki.example/runbooks/flight-delay>)", "Fall back on", "**carrier** → **error**",
         "Candidates for a cause, not proof.", "before the onset", "HTTP 404 from the webhook", '"vanished": "B6"',
-        "What is real in this demo",
+        "What is real in this demo", "came from a shifted mix of carrier, JBU above all",
     ):  # fmt: skip
         assert said in words, said
     assert specs(app) == 2
+    (origin,) = [table.value for table in app.table if "mix" in table.value]
+    assert origin["segment"].to_list() == [f"carrier={value}" for value in ("JBU", "B6", "UA", "AA")]
+    assert origin["mix"][0] == "**+3.1\u2009pt (+2.7\u2009pt to +3.5\u2009pt)**"
+
+
+def test_an_incident_that_is_not_about_outcomes_has_no_split(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    app = open_page(stub.url, "incident", id="inc-19bc")
+    assert not app.exception
+    assert "Where the error comes from" not in texts(app)
+    assert not [path for path in stub.asked if "/queries/split" in path]
 
 
 def test_a_prediction_behind_an_incident(serve: Serve, open_page: Open) -> None:
     app = open_page(serve().url, "incident", id="inc-7f3a", prediction="fl-2026-11-18-B6-1103")
     assert not app.exception
-    assert "JBU" in app.table[1].value.to_string()
+    assert "JBU" in app.table[2].value.to_string()
     app.text_input[-1].set_value("no-such-id").run()
     assert not app.exception
     assert "there is no prediction no\\-such\\-id".capitalize() in texts(app)

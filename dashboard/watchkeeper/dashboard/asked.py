@@ -97,6 +97,7 @@ class Evidence:
     readings: tuple[rows.Reading, ...]
     bins: tuple[rows.Bin, ...]
     changes: tuple[rows.Change, ...]
+    split: tuple[rows.SplitRow, ...] = ()
 
 
 def head(client: Client) -> Head:
@@ -198,7 +199,22 @@ def evidence(client: Client, identity: str, now: datetime) -> Evidence:
         return Evidence(story, span, onset, readings.result(), (), changes.result())
     of_window = {"start": finding.window.start, "end": finding.window.end, "feature": finding.subject}
     bins = ask(rows.Bin, "histogram", of_window)
-    return Evidence(story, span, onset, readings.result(), bins.result(), changes.result())
+    split = _split(ask, story)
+    return Evidence(story, span, onset, readings.result(), bins.result(), changes.result(), split)
+
+
+def _split(ask: _Asking, story: rows.IncidentStory) -> tuple[rows.SplitRow, ...]:
+    """Ask where the error comes from, over the week that the first finding about outcomes ends with."""
+    about = next((one for one in story.findings if one.window and any(map(_of_outcomes, one.subjects))), None)
+    if about is None or about.window is None:
+        return ()
+    end = about.window.end
+    window = {"start": min(about.window.start, end - FLEET), "end": end, "as_of": about.as_of}
+    return ask(rows.SplitRow, "split", window).result()
+
+
+def _of_outcomes(subject: str) -> bool:
+    return subject in {"error", "outcome", "calibration"} or subject.startswith("segment:")
 
 
 def course_of(finding: rows.Finding) -> tuple[str, str]:

@@ -405,6 +405,31 @@ class Unseen(Row, frozen=True, kw_only=True):
     n: Count = None
 
 
+class SplitRow(Row, frozen=True, kw_only=True):
+    """One value of a segment column: what its share of the traffic and its own error make of the error's change."""
+
+    dim: str
+    value: str
+    cause: str | None = None
+    reference_n: Count = None
+    n: Count = None
+    reference_rate: float | None = None
+    rate: float | None = None
+    mix: float = 0.0
+    mix_lower: float = 0.0
+    mix_upper: float = 0.0
+    inside: float = 0.0
+    inside_lower: float = 0.0
+    inside_upper: float = 0.0
+    total: float = 0.0
+    metric: str = "error_rate"
+
+    @property
+    def share(self) -> bool:
+        """Whether the error is a share of the answers."""
+        return self.metric == "error_rate"
+
+
 class TelemetryGroup(Row, frozen=True, kw_only=True):
     """The clients of one service, site and version: what they logged, and what became of it."""
 

@@ -9,7 +9,7 @@ import streamlit as st
 from watchkeeper.dashboard import asked, cached, problem, rows, state, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.client import Client
-from watchkeeper.dashboard.parts import cards, proof, respond
+from watchkeeper.dashboard.parts import cards, origin, proof, respond
 from watchkeeper.dashboard.views import start
 
 REFRESH = 30
@@ -51,6 +51,7 @@ def _one(identity: str) -> None:
     _facts(story, now)
     respond.show(story, now)
     proof.charts_of(found)
+    origin.show(found.split)
     left, right = st.columns(2)
     with left:
         proof.other_findings(story)
