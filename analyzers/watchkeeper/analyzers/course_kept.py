@@ -21,9 +21,10 @@ from watchkeeper.analyzers.verdict.core.outcomes import Errors, Outcomes
 from watchkeeper.analyzers.verdict.core.profile import Profile
 from watchkeeper.analyzers.verdict.core.scores import Score
 from watchkeeper.analyzers.verdict.core.segments import Segment
+from watchkeeper.analyzers.verdict.core.together import Together
 from watchkeeper.store.facts.measured import DAYS
 
-FORM = 2
+FORM = 3
 REQUESTS = ""
 """The name under which the requests of each day are kept."""
 
@@ -36,6 +37,7 @@ class Learned(Struct, frozen=True):
     score: Score | None
     operations: Operations | None
     segments: tuple[Segment, ...]
+    together: Together | None
     columns: tuple[tuple[str, str], ...]
     within: dict[str, float]
     delay: int | None = None
@@ -58,6 +60,7 @@ class Learned(Struct, frozen=True):
             profile.score,
             profile.operations,
             profile.segments,
+            profile.together,
             tuple(columns),
             {name: one.within for name, one in sorted(table.items())},
             delay,
@@ -68,7 +71,8 @@ class Learned(Struct, frozen=True):
     @property
     def profile(self) -> Profile:
         """Give the profile again."""
-        return Profile((*self.numbers, *self.categories), self.score, self.operations, self.segments)
+        inputs = (*self.numbers, *self.categories)
+        return Profile(inputs, self.score, self.operations, self.segments, self.together)
 
     def text(self) -> str:
         """Write it."""
@@ -79,7 +83,7 @@ def read(text: str) -> Learned:
     """Read it.
 
     >>> number = Number("x", "f_x", 0.0, 1.0, (0.0, 1.0), np.array([0.0, 1.0]), np.array([0.5, 0.7]))
-    >>> learned = Learned((number,), (), None, None, (), (("feature", "x"),), {"x mean": 0.1})
+    >>> learned = Learned((number,), (), None, None, (), None, (("feature", "x"),), {"x mean": 0.1})
     >>> again = read(learned.text())
     >>> again.numbers[0].knots.tolist(), again.text() == learned.text()
     ([0.0, 1.0], True)

@@ -37,10 +37,14 @@ class Number:
     knots: Floats
     places: Floats
 
+    def rank(self, values: Floats) -> Floats:
+        """Give the place of each value in the reference, from 0 to 1; NaN for none."""
+        return np.where(np.isnan(values), np.nan, np.interp(values, self.knots, self.places))
+
     def measure(self, rows: Rows, days: Days) -> Table:
         """Measure it on some days."""
         values = rows.floats(self.column)
-        rank = np.where(np.isnan(values), np.nan, np.interp(values, self.knots, self.places))
+        rank = self.rank(values)
         half = (self.high - self.low) / 2
         beyond = (values < self.low - half) | (values > self.high + half)
         table = {

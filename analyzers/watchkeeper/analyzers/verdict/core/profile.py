@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from watchkeeper.analyzers.verdict.core import features, operations, outcomes, scores, segments
+from watchkeeper.analyzers.verdict.core import features, operations, outcomes, scores, segments, together
 from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Rows, Table
 from watchkeeper.analyzers.verdict.core.features import Category, Number
 from watchkeeper.analyzers.verdict.core.operations import Operations
 from watchkeeper.analyzers.verdict.core.outcomes import Errors, Outcomes
 from watchkeeper.analyzers.verdict.core.scores import Score
+from watchkeeper.analyzers.verdict.core.together import Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Profile:
     score: Score | None
     operations: Operations | None
     segments: tuple[segments.Segment, ...]
+    together: Together | None
 
     def measure(self, rows: Rows, count: int, *, reference: bool = False) -> Table:
         """Measure ``count`` days from day 0 on; ``reference``: the very days that this was learned from."""
@@ -28,11 +30,13 @@ class Profile:
         for part in (*self.inputs, self.operations):
             if part is not None:
                 table |= part.measure(rows, days)
+        if self.together:
+            table |= self.together.measure(rows, days, reference=reference)
         return table | (self.score.measure(rows, days, reference=reference) if self.score else {})
 
     def channels(self) -> list[Channel]:
         """Name the channels."""
-        parts = (*self.inputs, self.score, self.operations)
+        parts = (*self.inputs, self.together, self.score, self.operations)
         return [channel for part in parts if part is not None for channel in part.channels()]
 
 
@@ -41,7 +45,9 @@ def learn(rows: Rows) -> Profile:
     inputs = tuple(features.learn(rows))
     kinds = tuple(one for one in inputs if isinstance(one, Category))
     parts = segments.learn(rows)
-    return Profile(inputs, scores.learn(rows, inputs), operations.learn(rows, kinds, parts), parts)
+    return Profile(
+        inputs, scores.learn(rows, inputs), operations.learn(rows, kinds, parts), parts, together.learn(rows, inputs)
+    )
 
 
 def learn_outcomes(rows: Rows, profile: Profile) -> Outcomes | Errors | None:
