@@ -130,13 +130,17 @@ def test_what_is_told_says_where_it_comes_from_and_sums_up() -> None:
         pl.when(flip).then(1 - pl.col("outcome")).otherwise(pl.col("outcome")).alias("outcome"),
         pl.col("carrier").alias("segment"),
     )
-    finding = World().load(frame).with_reference().findings(MATURED, day(30))[0]
+    value = ValueModel(name="v", service="flights", currency="EUR", values={"wrong": -10.0, "correct": 2.0})
+    finding = World().load(frame).with_reference().findings(MATURED, day(30), Declarations(values=(value,)))[0]
     assert finding.subjects == ("error", "segment:UA")
     assert " came from segment=UA itself, " in finding.summary
     rows = finding.evidence.snapshot["split"]
     assert [row["value"] for row in rows if row["cause"]] == ["UA"]
     assert {row["value"] for row in rows} == {"AA", "B6", "UA", "WN"}
     assert sum(row["mix"] + row["inside"] for row in rows) == pytest.approx(finding.effect, abs=1e-9)
+    worth = finding.evidence.snapshot["value_split"]
+    assert (worth[0]["value"], worth[0]["cause"], worth[0]["metric"]) == ("UA", "inside", "value_per_decision")
+    assert sum(row["mix"] + row["inside"] for row in worth) == pytest.approx(-12 * finding.effect, abs=1e-9)
 
 
 def test_a_harder_mix_is_told_as_a_mix() -> None:

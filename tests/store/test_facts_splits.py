@@ -10,7 +10,8 @@ from store.facts_made import DAY, HOUR, MINUTE, START, Made, event, outcome, win
 
 from watchkeeper.store.facts.queries import Ask, answer
 from watchkeeper.store.facts.references import make_due
-from watchkeeper.store.facts.splits import MOST
+from watchkeeper.store.facts.splits import MOST, value_splits
+from watchkeeper.store.split import ranked
 
 ASK = Ask(window(4 * DAY, 6 * DAY), service="shop", model="ranker", as_of=(START + 8 * DAY).replace(tzinfo=UTC))
 
@@ -96,3 +97,17 @@ def test_without_outcomes_or_segments_there_is_nothing_to_split() -> None:
         made.load(*(event(ts=START + day * DAY + n * MINUTE, features={"x": 1.0}) for n in range(20)))
     make_due(made.facts, (START + 3 * DAY).replace(tzinfo=UTC), 3, 10)
     assert answer(made.reader, "split", ASK).height == 0
+
+
+WORTH = ({"false_positive": -30.0}, -30.0), ({"wrong": -5.0, "correct": 1.0}, -6.0)
+
+
+@pytest.mark.parametrize(("values", "change"), WORTH)
+def test_what_a_decision_is_worth_is_split_too(worse: Made, values: dict[str, float], change: float) -> None:
+    spans = window(0 * DAY, 3 * DAY), window(4 * DAY, 6 * DAY)
+    found = value_splits(worse.facts, ("shop", "ranker"), spans, (START + 8 * DAY).replace(tzinfo=UTC), values)
+    for one in found:
+        assert one.total == pytest.approx(change * 0.4 / 3, abs=1e-9)
+        assert one.mix + one.inside == pytest.approx(one.total, abs=1e-9)
+    assert ranked(found)[0][1].value == "s1"
+    assert value_splits(worse.facts, ("shop", "ranker"), spans, START.replace(tzinfo=UTC), {}) == []

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.analyzers import phrases
-from watchkeeper.analyzers.evaluation import Scope
+from watchkeeper.analyzers.evaluation import Scope, Snapshot
+from watchkeeper.analyzers.impact.value import model_of
 from watchkeeper.schemas.findings import Json, Window
-from watchkeeper.store.facts.splits import error_splits, rows_of
+from watchkeeper.store.facts.splits import error_splits, rows_of, value_splits
 from watchkeeper.store.split import Split, ranked
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The split of the error's change over every segment column that the model sends."""
+    """The splits of the error and (where values are declared) of the worth of a decision, by every segment column."""
 
     metric: str
     splits: tuple[Split, ...]
+    value: tuple[Split, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -30,15 +32,27 @@ class Origin:
         return words(self.splits, self.metric == "error_rate")
 
     @property
-    def snapshot(self) -> list[Json]:
-        """Give the rows of the query ``split``, to keep them as they were."""
-        return [dict[str, Json](row) for row in rows_of(self.metric, self.splits).to_dicts()]
+    def snapshot(self) -> Snapshot:
+        """Give the rows of the query ``split``, to keep them as they were; those of the worth are of the same form."""
+        kept: Snapshot = {"split": _json(self.metric, self.splits)}
+        if self.value:
+            kept["value_split"] = _json("value_per_decision", self.value)
+        return kept
 
 
 def origin(scope: Scope, reference: Window, window: Window) -> Origin:
     """Split what is known at the time of the evaluation."""
     metric, splits = error_splits(scope.facts.store(), scope.pair, reference, window, scope.as_of)
-    return Origin(metric, tuple(splits))
+    model = model_of(scope)
+    if model is None:
+        return Origin(metric, tuple(splits))
+    values = {str(kind): value for kind, value in model.values.items()}
+    worth = value_splits(scope.facts.store(), scope.pair, (reference, window), scope.as_of, values)
+    return Origin(metric, tuple(splits), tuple(worth))
+
+
+def _json(metric: str, splits: Sequence[Split]) -> list[Json]:
+    return [dict[str, Json](row) for row in rows_of(metric, splits).to_dicts()]
 
 
 def words(splits: Sequence[Split], share: bool) -> str:

@@ -207,7 +207,7 @@ class Matured:
         }
         observed = self.recompute(snapshot)
         found = origin(scope, case.reference, case.window)
-        snapshot["split"] = found.snapshot
+        snapshot |= found.snapshot
         return Finding(
             analyzer=self.name,
             service=scope.service,

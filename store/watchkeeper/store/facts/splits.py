@@ -6,7 +6,8 @@ reference and in the window. Values beyond the twenty of most rows, and those of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -46,24 +47,81 @@ def error_splits(
     facts: FactStore, pair: tuple[str, str], reference: Window, window: Window, as_of: datetime
 ) -> tuple[str, list[Split]]:
     """Split the change of the error from the reference to a window, by each segment column; say which error it is."""
-    columns = [one for one in feature_columns(facts, pair, window.end) if one.role == "segment"]
-    if not columns:
-        return "error_rate", []
-    before, after = (_counted(facts, pair, span, as_of, columns) for span in (reference, window))
-    judged = min(before["judged"].sum(), after["judged"].sum()) > 0
-    metric, names = ("error_rate", _WRONG) if judged else ("mean_absolute_error", _OFF)
-    tables = [_table(one.name, before, after, names) for one in columns]
-    compete = 2 * sum(len(values) for values, _, _ in tables)
-    found = [split(one.name, *table, compete) for one, table in zip(columns, tables, strict=True)]
-    return metric, [one for one in found if one is not None]
+    counted = _Counted.read(facts, pair, (reference, window), as_of)
+    if all(bool(frame["judged"].sum()) for frame in counted.windows):
+        return "error_rate", counted.splits(("judged", "wrong", "wrong"))
+    return "mean_absolute_error", counted.splits(("measured", "off", "off_square"))
 
 
-_WRONG = ("judged", "wrong", "wrong")
-_OFF = ("measured", "off", "off_square")
+def value_splits(
+    facts: FactStore,
+    pair: tuple[str, str],
+    spans: tuple[Window, Window],
+    as_of: datetime,
+    values: Mapping[str, float],
+) -> list[Split]:
+    """Split the change of what a decision is worth, from the first span to the second; ``values`` by kind of outcome.
+
+    Kinds are those of a value model: the four of a yes/no prediction where any is given, else correct and wrong.
+    """
+    return _Counted.read(facts, pair, spans, as_of, values).splits(("valued", "worth", "worth_square"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Both windows, counted by column, value and day; no windows where there are no segment columns."""
+
+    columns: list[FeatureColumn]
+    windows: list[pl.DataFrame]
+
+    @classmethod
+    def read(
+        cls,
+        facts: FactStore,
+        pair: tuple[str, str],
+        spans: tuple[Window, Window],
+        as_of: datetime,
+        values: Mapping[str, float] | None = None,
+    ) -> _Counted:
+        columns = [one for one in feature_columns(facts, pair, spans[1].end) if one.role == "segment"]
+        worth = _worth_sql(values or {})
+        return cls(columns, [_counted(facts, pair, span, as_of, columns, worth) for span in spans if columns])
+
+    def splits(self, names: tuple[str, str, str]) -> list[Split]:
+        if not self.windows:
+            return []
+        before, after = self.windows
+        tables = [_table(one.name, before, after, names) for one in self.columns]
+        compete = 2 * sum(len(values) for values, _, _ in tables)
+        found = [split(one.name, *table, compete) for one, table in zip(self.columns, tables, strict=True)]
+        return [one for one in found if one is not None]
+
+
+_MATRIX = {"true_positive": (1, 1), "false_positive": (1, 0), "false_negative": (0, 1), "true_negative": (0, 0)}
+
+
+def _worth_sql(values: Mapping[str, float]) -> str:
+    """Give what an outcome is worth; NULL where that is not known."""
+    if any(kind in values for kind in _MATRIX):
+        cases = " ".join(
+            f"WHEN m.prediction_number = {said} AND m.value_number = {true} "
+            f"THEN {float(values.get(kind, 0.0))!r}::DOUBLE"
+            for kind, (said, true) in _MATRIX.items()
+        )
+        return f"CASE {cases} END"
+    if "correct" not in values and "wrong" not in values:
+        return "NULL::DOUBLE"
+    right, wrong = float(values.get("correct", 0.0)), float(values.get("wrong", 0.0))
+    return f"CASE WHEN m.correct THEN {right!r}::DOUBLE WHEN NOT m.correct THEN {wrong!r}::DOUBLE END"
 
 
 def _counted(
-    facts: FactStore, pair: tuple[str, str], window: Window, as_of: datetime, columns: Sequence[FeatureColumn]
+    facts: FactStore,
+    pair: tuple[str, str],
+    window: Window,
+    as_of: datetime,
+    columns: Sequence[FeatureColumn],
+    worth: str,
 ) -> pl.DataFrame:
     """Count the errors of a window by day, for each value of each column."""
     where = "service = $service AND model = $model AND prediction_ts >= $start_ts AND prediction_ts < $end_ts"
@@ -78,13 +136,14 @@ def _counted(
     by_column = " UNION ALL ".join(
         f"""SELECT {literal(one.name)} AS dim, coalesce({quoted(one.column)}::VARCHAR, {literal(NONE)}) AS value,
                    day, count(correct) AS judged, count(*) FILTER (NOT correct) AS wrong, count(error) AS measured,
-                   sum(error) AS off, sum(error * error) AS off_square FROM known GROUP BY ALL"""
+                   sum(error) AS off, sum(error * error) AS off_square, count(worth) AS valued,
+                   sum(worth) AS worth, sum(worth * worth) AS worth_square FROM known GROUP BY ALL"""
         for one in columns
     )
     return facts.read(
         f"""WITH known AS (
               SELECT time_bucket(INTERVAL 1 DAY, m.prediction_ts) AS day, m.correct,
-                     abs(m.prediction_number - m.value_number) AS error{kept}
+                     abs(m.prediction_number - m.value_number) AS error, {worth} AS worth{kept}
               FROM {in_force(facts, where, parameters)} m {joined})
             {by_column} ORDER BY ALL""",
         parameters,
