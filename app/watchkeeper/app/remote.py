@@ -13,6 +13,7 @@ from watchkeeper.app.tls import trusted
 from watchkeeper.schemas.errors import InputError, NotAllowed, SettingsError, Unavailable
 
 TIMEOUT_SECONDS = 30.0
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 class Remote:
@@ -33,6 +34,14 @@ class Remote:
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read JSON."""
         return self._json(self._request("GET", path, params=dict(parameters or {})))
+
+    def arrow(self, path: str, parameters: Mapping[str, str]) -> bytes:
+        """Read the rows of a query as an Arrow IPC stream."""
+        response = self._request("GET", path, params=dict(parameters), headers={"Accept": ARROW})
+        if response.headers.get("content-type") != ARROW:
+            self._json(response)
+            raise InputError(f"{self.url}{path} gives no Arrow stream: is the address right?")
+        return response.content
 
     def post(self, path: str, body: Mapping[str, object], timeout: float | None = TIMEOUT_SECONDS) -> dict[str, Any]:
         """Send JSON, read JSON."""

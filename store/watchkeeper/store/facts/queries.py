@@ -1,7 +1,7 @@
 """Named queries: what may be asked over HTTP, by name and parameters, never as SQL.
 
-Each reads rollups, so that its cost does not grow with traffic. Quantiles of latency come from logarithmic buckets
-and are at most 1 % off.
+Each but ``sample`` reads rollups, so that its cost does not grow with traffic. Quantiles of latency come from
+logarithmic buckets and are at most 1 % off.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import splits
 from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
+from watchkeeper.store.facts.sample import sample
 from watchkeeper.store.facts.tasks import tasks
 
 MAX_BUCKETS = 5_000
@@ -226,6 +227,11 @@ QUERIES: Mapping[str, NamedQuery] = {
         "Which features does it send, of which type, since when?",
         _SCOPE,
         lambda reader, ask: reader.schema(*ask.one_model(), ask.window),
+    ),
+    "sample": NamedQuery(
+        "Which raw values did the reference and this window hold, in a sample?",
+        _SCOPE,
+        lambda reader, ask: sample(reader.facts, *ask.one_model(), ask.window),
     ),
     "gpus": NamedQuery("How busy was each GPU?", ("start", "end"), _gpus),
     "tasks": NamedQuery(
