@@ -87,15 +87,26 @@ class Keeping:
 
 
 def service_of(request: Json) -> str | None:
-    """Name the service of a row that was kept here."""
+    """Name the service of a row that was kept here; None where there is none, or what it says is anything else.
+
+    >>> service_of({"resourceSpans": [7, {"resource": {"attributes": [{"key": "service.name"}]}}]})
+    """
     for parts in request.values():
-        for part in cast("list[Json]", parts) if isinstance(parts, list) else ():
-            resource = cast("Json", part.get("resource") or {})
-            for pair in cast("list[Json]", resource.get("attributes") or []):
-                if pair.get("key") == "service.name":
-                    name = cast("Json", pair.get("value") or {}).get("stringValue")
-                    return name if isinstance(name, str) else None
+        for part in _objects(parts):
+            for resource in _objects([part.get("resource")]):
+                for pair in _objects(resource.get("attributes")):
+                    if pair.get("key") == "service.name":
+                        value = pair.get("value")
+                        name = cast("Json", value).get("stringValue") if isinstance(value, dict) else None
+                        return name if isinstance(name, str) else None
     return None
+
+
+def _objects(values: object) -> list[Json]:
+    """Give the objects of a list, whatever else is in it and whatever it is."""
+    if not isinstance(values, list):
+        return []
+    return [cast("Json", value) for value in cast("list[object]", values) if isinstance(value, dict)]
 
 
 def _value(value: object, keeper: RawKeeper) -> Json:
