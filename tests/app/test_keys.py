@@ -134,8 +134,9 @@ def test_what_a_protocol_decodes_later_is_filtered_when_it_is_loaded(guarded):
     until(lambda: server.client.get("/v1/status", headers=everything).json(), lambda status: status["waiting"] == 0)
     answer = server.client.get("/v1/queries/overview", params={"start": "2020-01-01"}, headers=everything).json()
     assert {row["service"] for row in answer["rows"] if row["model"] in ("shop", "bank")} == {"shop"}
-    listed = server.client.get("/v1/rejects?kind=otlp_traces", headers=everything).json()["rejects"]
-    assert [(one["service"], "API key" in one["reason"]) for one in listed] == [("bank", True)]
+    listed = server.client.get("/v1/rejects?kind=predictions", headers=everything).json()["rejects"]
+    turned_away = [one for one in listed if '"model":"bank"' in str(one["raw"])]
+    assert [(one["service"], "API key" in one["reason"]) for one in turned_away] == [("bank", True)]
 
 
 def test_a_book_of_another_service_is_not_believed(guarded):

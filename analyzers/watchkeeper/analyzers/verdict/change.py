@@ -171,20 +171,26 @@ def _summary(scope: Scope, channel: Channel, observed: float, reference: float, 
 
 
 def _examples(scope: Scope, channel: Channel, risen: bool, window: Window) -> tuple[str, ...]:
-    return scope.examples(_showing(scope, channel, risen), window) or scope.examples(_ANY, window)
+    return scope.examples(_showing(scope, channel, risen, window), window) or scope.examples(_ANY, window)
 
 
-def _showing(scope: Scope, channel: Channel, risen: bool) -> Showing:
+def _showing(scope: Scope, channel: Channel, risen: bool, window: Window) -> Showing:
     if channel.late:
         return Wrong(scope.as_of)
-    if channel.subject in _OF_OPERATIONS:
-        return _OF_OPERATIONS[channel.subject]
-    if channel.family in (Family.OPERATION, Family.SEGMENT):
-        return _ANY
+    if channel.subject in _OF_OPERATIONS or channel.family in (Family.OPERATION, Family.SEGMENT):
+        return _OF_OPERATIONS.get(channel.subject, _ANY)
     if channel.name.endswith(" missing"):
         return WithValue(channel.subject, None)
     name, _, value = channel.name.removesuffix(" share").partition("=")
-    return WithValue(name, value) if channel.share and value and risen else WithAnyValue(channel.subject)
+    if channel.share and value and risen:
+        return WithValue(name, value)
+    return _instead(scope, channel.subject, window) if channel.share else WithAnyValue(channel.subject)
+
+
+def _instead(scope: Scope, feature: str, window: Window) -> Showing:
+    """Show what came where a value went: the one that the reference never held, if there is one."""
+    unseen = scope.facts.unseen_values(*scope.pair, window).filter(feature=feature)["value"].to_list()
+    return WithValue(feature, unseen[0]) if unseen else WithAnyValue(feature)
 
 
 ANALYZER = Change()

@@ -157,7 +157,11 @@ def _write(connection: duckdb.DuckDBPyConnection, increments: Mapping[str, pl.Da
     connection.execute("UPDATE minutes_kept SET since = ?", [young])  # what is older may never have been counted
     for name, minutes in increments.items():
         keys = _KEYS[f"{name}_hour"].split(", ")
-        hours = minutes.with_columns(pl.col("bucket").dt.truncate("1h")).group_by(keys).agg(pl.exclude(keys).sum())
+        hours = (
+            minutes.with_columns(pl.col("bucket").dt.truncate("1h"))
+            .group_by(keys, maintain_order=True)
+            .agg(pl.exclude(keys).sum())
+        )
         insert(connection, f"{name}_hour", hours)
         insert(connection, f"{name}_minute", minutes.filter(pl.col("bucket") >= young.replace(second=0, microsecond=0)))
 
@@ -165,11 +169,12 @@ def _write(connection: duckdb.DuckDBPyConnection, increments: Mapping[str, pl.Da
 def _traffic(rows: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
     """Sum requests by minute: all of them, and those of each segment's values."""
     keys = ["bucket", "service", "model", "model_version", "provider"]
-    whole = rows.group_by(keys).agg(_SUMS).with_columns(dim=pl.lit(""), value=pl.lit(""))
+    whole = rows.group_by(keys, maintain_order=True).agg(_SUMS).with_columns(dim=pl.lit(""), value=pl.lit(""))
     if not segments.height:
         return whole
     return pl.concat(
-        [whole, segments.join(rows, on="position").group_by(*keys, "dim", "value").agg(_SUMS)], how="diagonal"
+        [whole, segments.join(rows, on="position").group_by(*keys, "dim", "value", maintain_order=True).agg(_SUMS)],
+        how="diagonal",
     )
 
 
