@@ -76,11 +76,19 @@ def backtest(file: Path, reference_days: int) -> dict[str, object]:
 
 
 def _useful(columns: Sequence[str]) -> dict[str, Analyzer]:
-    """Leave out what such a file cannot hold (GPUs, objectives, values, prices unless there is a cost) or never alerts.
+    """Leave out what no such file holds (GPUs, objectives, values, books of clients, prices unless there is a cost).
 
-    What only gives readings and notices tells nobody anything, and is most of the work.
+    And what never alerts: readings and notices alone tell nobody anything, and are most of the work.
     """
-    without = ("gpu.", "slo.", "impact.", "drift.", "quality.", *(() if "cost" in columns else ("cost.",)))
+    without = (
+        "gpu.",
+        "slo.",
+        "impact.",
+        "drift.",
+        "quality.",
+        "data.telemetry",
+        *(() if "cost" in columns else ("cost.",)),
+    )
     return {name: analyzer for name, analyzer in discover().items() if not name.startswith(without)}
 
 
