@@ -45,6 +45,7 @@ def test_every_folder_is_found_and_named_by_its_path() -> None:
         "drift.wasserstein",
         "gpu.idle",
         "impact.value",
+        "quality.estimated",
         "quality.matured",
         "slo.burn_rate",
         "verdict.change",

@@ -21,7 +21,7 @@ from watchkeeper.store.sql import literal, quoted
 
 PARTS = 10_000
 DAY_SECONDS = 86_400
-_REQUEST = f"coalesce(p.operation NOT IN ({', '.join(map(literal, sorted(INNER_OPERATIONS)))}), true)"
+REQUEST = f"coalesce(p.operation NOT IN ({', '.join(map(literal, sorted(INNER_OPERATIONS)))}), true)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def prediction_rows(
                    p.attempts, p.tokens_input AS tokens_in, p.tokens_output AS tokens_out, p.cost{kept}
             FROM predictions p {joined}
             WHERE p.service = $service AND p.model = $model AND p.ts >= $start_ts AND p.ts < $end_ts
-              AND {_REQUEST} AND hash(p.id) % {PARTS} < $keep""",
+              AND {REQUEST} AND hash(p.id) % {PARTS} < $keep""",
         _parameters(pair, window, keep),
     )
 
