@@ -24,6 +24,7 @@ METRICS = {
     "missing_share": "Share of rows without a value",
     "out_of_range_share": "Share of rows outside the reference's range",
     "error_rate": "Share of wrong answers",
+    "accuracy_gap": "Accuracy that came true, less what was estimated",
     "psi": "Drift (PSI)",
     "jensen_shannon": "Drift (Jensen-Shannon)",
     "burn_rate": "Burn rate of the error budget",
