@@ -6,7 +6,7 @@ nothing of it could be kept: ``features.NAME`` and ``segments.NAME`` take any na
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -43,12 +43,29 @@ class Columns:
 
 
 def columns(sent: pl.DataFrame) -> Columns:
-    """Take a frame apart.
+    """Take a frame apart, and look at every value.
 
     Raises:
         InputError: a column has a name or a type that cannot be used, or a required one is missing.
 
     """
+    problems: dict[int, tuple[str, str]] = {}
+    for name, series in _flat(sent):
+        for row in _too_long(series):
+            problems.setdefault(row, (name, f"a text of over {MAX_STRING} characters"))
+    made = _taken(sent, problems)
+    names = {_RENAMED.get(name, name): name for name, _ in _flat(sent)}
+    for row, column, reason in _broken(made.frame, [column for column in names if column in _RULES]):
+        problems.setdefault(row, (names[column], reason))
+    return made
+
+
+def checked(sent: pl.DataFrame) -> Columns:
+    """Take apart a frame whose values were looked at before."""
+    return _taken(sent, {})
+
+
+def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> Columns:
     found = dict(_flat(sent))
     features = {name[9:]: _free(name, found.pop(name)) for name in [*found] if name.startswith("features.")}
     segments = {name[9:]: _free(name, found.pop(name)) for name in [*found] if name.startswith("segments.")}
@@ -56,26 +73,29 @@ def columns(sent: pl.DataFrame) -> Columns:
         if name not in found:
             raise InputError(f"the column {name!r} is missing: every prediction has one")
     ready: dict[str, pl.Series] = {}
-    problems: dict[int, tuple[str, str]] = {}
-    for name, series in _flat(sent):
-        if isinstance(series.dtype, pl.String):
-            for row in (series.str.len_chars() > MAX_STRING).fill_null(value=False).arg_true():
-                problems.setdefault(row, (name, f"a text of over {MAX_STRING} characters"))
     for name, series in found.items():
+        column = _RENAMED.get(name, name)
         if name in TIMES:
             ready[name] = _time(name, series, problems)
         elif name == "prediction":
             ready |= _answer(series)
+        elif column in _RULES:
+            ready[column] = _of_kind(name, column, series)
         else:
-            column = _RENAMED.get(name, name)
-            if column not in _RULES:
-                raise InputError(
-                    f"the column {name!r} is no field of a prediction: name it features.{name} or segments.{name}"
-                )
-            ready[column] = _ruled(name, column, series, problems)
-    for column, value in _DEFAULTS.items():
-        ready[column] = ready[column].fill_null(value) if column in ready else _same(column, value, sent.height)
-    return Columns(pl.DataFrame(list(ready.values())), features, segments, problems)
+            raise InputError(
+                f"the column {name!r} is no field of a prediction: name it features.{name} or segments.{name}"
+            )
+    numbers = [column for column in ready if column in _RULES and ready[column].dtype == pl.Float64]
+    frame = pl.DataFrame(list(ready.values())).with_columns(
+        pl.col(numbers).fill_nan(None),
+        *(
+            (pl.col(column).fill_null(value) if column in ready else pl.lit(value, PREDICTION_COLUMNS[column])).alias(
+                column
+            )
+            for column, value in _DEFAULTS.items()
+        ),
+    )
+    return Columns(frame, features, segments, problems)
 
 
 def predictions(made: Columns, received_us: int) -> Predictions:
@@ -162,10 +182,6 @@ def _answer(series: pl.Series) -> dict[str, pl.Series]:
     }
 
 
-def _same(column: str, value: object, height: int) -> pl.Series:
-    return pl.Series(column, [value], PREDICTION_COLUMNS[column]).new_from_index(0, height)
-
-
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """What a column must be: its kind, how small and how large (of a text: how long), a pattern, the words it takes."""
@@ -178,31 +194,45 @@ class _Rule:
     words: tuple[str, ...] = ()
 
 
-def _ruled(name: str, column: str, series: pl.Series, problems: dict[int, tuple[str, str]]) -> pl.Series:
-    rule = _RULES[column]
-    text = rule.kind == pl.String
+def _of_kind(name: str, column: str, series: pl.Series) -> pl.Series:
+    kind = _RULES[column].kind
+    text = kind == pl.String
     fits = isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum) if text else series.dtype.is_numeric()
-    if rule.kind == pl.Int64:
+    if kind == pl.Int64:
         fits = series.dtype.is_integer()
     if not fits and series.dtype != pl.Null:
-        wanted = "text" if text else "whole numbers" if rule.kind == pl.Int64 else "numbers"
+        wanted = "text" if text else "whole numbers" if kind == pl.Int64 else "numbers"
         raise InputError(f"the column {name!r} is of type {series.dtype}: send {wanted}")
-    series = series.cast(rule.kind, strict=False).rename(column)
-    if series.dtype == pl.Float64:
-        series = series.fill_nan(None)
-    for bad, reason in _broken(series, rule, required=column in ("id", "service")):
-        for row in bad.fill_null(value=False).arg_true():
-            problems.setdefault(row, (name, reason))
-    return series
+    return series.cast(kind, strict=False).rename(column)
 
 
-def _broken(series: pl.Series, rule: _Rule, *, required: bool) -> Iterator[tuple[pl.Series, str]]:
-    if required:
-        yield series.is_null(), "is missing"
-    if series.dtype == pl.Float64:
-        yield series.is_infinite(), "is infinite"
-    size = series.str.len_chars() if series.dtype == pl.String else series
-    of = " characters" if series.dtype == pl.String else ""
+def _too_long(series: pl.Series) -> Iterator[int]:
+    """Give the rows whose text is too long; bytes are counted first, for they are never fewer than characters."""
+    if isinstance(series.dtype, pl.String):
+        longest = series.str.len_bytes().max()
+        if isinstance(longest, int) and longest > MAX_STRING:
+            yield from (series.str.len_chars() > MAX_STRING).fill_null(value=False).arg_true()
+
+
+def _broken(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Give (row, column, reason) of every broken rule; all rules are asked at once whether any row breaks them."""
+    rules = [(column, bad, reason) for column in columns for bad, reason in _asked(column, _RULES[column])]
+    any_broken = frame.select([bad.any().alias(str(number)) for number, (_, bad, _) in enumerate(rules)]).row(0)
+    for (column, bad, reason), broken in zip(rules, any_broken, strict=True):
+        if broken:
+            for row in frame.select(bad.fill_null(value=False)).to_series().arg_true():
+                yield row, column, reason
+
+
+def _asked(column: str, rule: _Rule) -> Iterator[tuple[pl.Expr, str]]:
+    text = rule.kind == pl.String
+    values = pl.col(column)
+    if column in ("id", "service"):
+        yield values.is_null(), "is missing"
+    if rule.kind == pl.Float64:
+        yield values.is_infinite(), "is infinite"
+    size = values.str.len_chars() if text else values
+    of = " characters" if text else ""
     if rule.low is not None:
         yield size < rule.low, f"expected {rule.low:g} or more{of}"
     if rule.high is not None:
@@ -210,9 +240,9 @@ def _broken(series: pl.Series, rule: _Rule, *, required: bool) -> Iterator[tuple
     if rule.above is not None:
         yield size <= rule.above, f"expected more than {rule.above:g}"
     if rule.pattern is not None:
-        yield ~series.str.contains(rule.pattern), f"expected text like {rule.pattern}"
+        yield ~values.str.contains(rule.pattern), f"expected text like {rule.pattern}"
     if rule.words:
-        yield ~series.is_in(rule.words), f"expected one of {', '.join(rule.words)}"
+        yield ~values.is_in(rule.words), f"expected one of {', '.join(rule.words)}"
 
 
 def _rules() -> dict[str, _Rule]:

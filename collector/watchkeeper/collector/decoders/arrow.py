@@ -58,9 +58,9 @@ class Arrow(PlainJson):
         return Taken(body, good, plain_reply(good, rejected), rejected)
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:  # noqa: ARG002 - there is one of each
-        """Read it again."""
+        """Read it again; its values were looked at."""
         frame = stream.read(body, 2**62)
-        return Events(columns=[rows.columns(frame)])
+        return Events(columns=[rows.checked(frame)])
 
 
 def _written(frame: pl.DataFrame) -> bytes:
