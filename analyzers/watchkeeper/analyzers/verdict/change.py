@@ -22,7 +22,7 @@ from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade
 from watchkeeper.analyzers.memo import once
-from watchkeeper.analyzers.verdict.core import effect
+from watchkeeper.analyzers.verdict.core import effect, movement
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
 from watchkeeper.analyzers.verdict.core.incident import Alert
 from watchkeeper.schemas.declared import Declarations
@@ -161,13 +161,10 @@ def _mean(days: Sequence[Sequence[float]]) -> float:
 
 
 def _summary(scope: Scope, channel: Channel, observed: float, reference: float, names: Sequence[str]) -> str:
-    show = phrases.percent if channel.share else phrases.amount
     what = "is worse" if channel.family.harm else "has changed"
     others = f"; also {', '.join(names[1:3])}" if len(names) > 1 else ""
-    return (
-        f"{channel.subject} of {scope.service} {what}: {channel.name} {show(observed)} over the last week, "
-        f"{show(reference)} in the reference{others}."
-    )
+    moved = movement.words(channel, observed, reference)
+    return f"{channel.subject} of {scope.service} {what}: {moved}{others}."
 
 
 def _examples(scope: Scope, channel: Channel, risen: bool, window: Window) -> tuple[str, ...]:
