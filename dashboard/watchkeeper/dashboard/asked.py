@@ -225,10 +225,12 @@ def course_of(finding: rows.Finding) -> tuple[str, str]:
     ('burn_rate', 'fast 3d')
     >>> course_of(rows.Finding(metric="psi", subjects=("carrier",)))
     ('psi', 'carrier')
+    >>> course_of(rows.Finding(metric="strength, stronger (2)", subjects=("carrier",)))
+    ('strength', 'carrier')
     """
-    metric, _, objective = finding.metric.partition(" ")
+    metric, _, objective = finding.metric.partition(",")[0].partition(" ")
     if not objective or finding.window is None:
-        return finding.metric, finding.subject
+        return metric, finding.subject
     hours = round((finding.window.end - finding.window.start) / timedelta(hours=1))
     return metric, f"{objective} {hours // 24}d" if hours % 24 == 0 else f"{objective} {hours}h"
 

@@ -49,7 +49,7 @@ class Change:
 
     name = "verdict.change"
     question = "What has changed for the worse, or in what comes in, within one budget of false alerts?"
-    metric = "change"
+    metric = "strength"
     every = DAY
     span = DAY
     quiet = timedelta(days=28)
@@ -107,7 +107,7 @@ class Change:
             strongest[channel.subject] = max(strongest.get(channel.subject, 0.0), value)
         span, n = course.window(day), int(course.rows_of(day))
         return [
-            Reading(self.name, "strength", *scope.pair, subject, span, scope.as_of, value, n=n, reference=1.0)
+            Reading(self.name, self.metric, *scope.pair, subject, span, scope.as_of, value, n=n, reference=1.0)
             for subject, value in sorted(strongest.items())
         ]
 

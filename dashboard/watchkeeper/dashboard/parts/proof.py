@@ -25,6 +25,7 @@ METRICS = {
     "out_of_range_share": "Share of rows outside the reference's range",
     "error_rate": "Share of wrong answers",
     "accuracy_gap": "Accuracy that came true, less what was estimated",
+    "strength": "Strength of the change",
     "psi": "Drift (PSI)",
     "jensen_shannon": "Drift (Jensen-Shannon)",
     "burn_rate": "Burn rate of the error budget",
@@ -32,6 +33,8 @@ METRICS = {
     "cost_per_request": "Cost per request",
     "cost_per_success": "Cost per useful answer",
 }
+HOW = "The value of each window, at the window's end. The band is its 95 % interval, the dashed line the reference."
+STRENGTH = "How strong the evidence was on each day. From 1 on it is told: so much the budget of false alerts allows."
 HAPPENED = {
     "opened": "opened", "fired": "told", "joined": "joined by another finding", "context": "context",
     "updated": "told again", "escalated": "became worse", "returned": "came back", "quiet": "one condition went quiet",
@@ -76,10 +79,11 @@ def _course(found: asked.Evidence, finding: rows.Finding) -> None:
         if one.lower is not None and one.upper is not None
     ]
     usual = Limit(finding.reference, "reference") if finding.reference is not None else None
-    unit = unit_of(finding)
+    unit, how = unit_of(finding), HOW
+    if metric == "strength":  # not on the scale of what the finding is about
+        usual, unit, how = Limit(1.0, "told from here"), Unit.PLAIN, STRENGTH
     line = Line("observed", series.strided(series.reading_points(course)), "trouble")
     spec = charts.over_time([line], found.span, unit, limit=usual, marks=marks, band=band, height=HEIGHT)
-    how = "The value of each window, at the window's end. The band is its 95 % interval, the dashed line the reference."
     cards.chart(title, question, how, spec, f"{title}: {unit.words(line.last)} now.")
 
 
