@@ -12,19 +12,15 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
-from collector.sent import TS, kept, opened
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from collector.reopening import Reopening
+from collector.sent import TS, kept
 
 from watchkeeper.collector.decoding import Events, Sent, Taken
 from watchkeeper.collector.inbox import Incoming
-from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.collector.registry import discover
-from watchkeeper.schemas.errors import InputError, NotDecodable, StoreUnavailable, TooLarge
+from watchkeeper.schemas.errors import NotDecodable, StoreUnavailable, TooLarge
 from watchkeeper.schemas.settings import Ingest
-from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.erasure import erase
-from watchkeeper.store.facts.load import Loader
 from watchkeeper.store.facts.story import story
 from watchkeeper.store.sealed import SealedDays
 from watchkeeper.store.subjects import Subject
@@ -95,29 +91,8 @@ def decoded(headers: dict[str, str], data: object, ingest: Ingest | None = None)
 IRIS = {"instances": [[6.8, 2.8, 4.8, 1.4]]}
 
 
-class Bench:
-    """An inbox, a store and a loader whose clock is set by hand; may be opened again on the same folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.now_us = TS * 10**6
-        self.open()
-
-    def open(self) -> None:
-        self.inbox = opened(self.folder)
-        self.facts = FactStore(self.folder / "facts.duckdb")
-        self.loader = Loader(self.facts, lambda: datetime.fromtimestamp(self.now_us / 1e6, UTC))
-        self.pump = InboxLoader(
-            self.inbox, self.loader, max_rows=1000, max_age=0.0, loaded=lambda _: None, now_us=lambda: self.now_us
-        )
-
-    def close(self) -> None:
-        self.inbox.close()
-        self.facts.close()
-
-    def again(self) -> None:
-        self.close()
-        self.open()
+class Bench(Reopening):
+    """Takes CloudEvents; its clock is set by hand."""
 
     def send(self, headers: dict[str, str], data: object, services: frozenset[str] | None = None) -> Taken:
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
@@ -130,12 +105,6 @@ class Bench:
         kept(self.inbox.append(Incoming(KIND, "any", self.now_us, taken.body, taken.rows, taken.rejected, taken.reply,
                                         services=services)))  # fmt: skip
         return taken
-
-    def load(self) -> int:
-        return self.pump.load_pending()
-
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
-        return self.facts.read(sql).rows()
 
     def fates(self) -> dict[str, int]:
         return dict(self.rows("SELECT fate, sum(n)::INT FROM joins GROUP BY fate"))
@@ -492,64 +461,3 @@ def test_what_cannot_be_read_is_refused_or_rejected_with_the_reason() -> None:
         assert events.halves == []
     _, events = decoded(kserve("request"), {"instances": [1] * 1001})
     assert "over 1000 instances" in events.rejected[0].reason
-
-
-LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-DATA = st.recursive(
-    LEAF,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            ["instances", "predictions", "inputs", "outputs", "name", "shape", "data", "datatype", "ndarray", "tensor",
-             "values", "names", "choices", "usage", "message", "error", "status", "truth", "reward", "meta", "x"]
-        ),
-        inner,
-        max_size=4,
-    ),
-    max_leaves=20,
-)  # fmt: skip
-ODD = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=10)
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    data=DATA,
-    part=st.sampled_from(["request", "response", "feedback"]),
-    odd=st.dictionaries(
-        st.sampled_from(
-            ["ce-metadata", "ce-annotations", "ce-modelid", "ce-endpoint", "ce-statuscode", "ce-requestid"]
-        ),
-        ODD,
-    ),
-)
-def test_whatever_a_model_server_says_becomes_sound_events(data: object, part: str, odd: dict[str, str]) -> None:
-    taken, events = decoded(seldon(part) | odd, json.dumps(data).encode())
-    assert taken.rows == 1
-    assert events.halves or events.outcomes or events.ignored or events.rejected
-    for half in events.halves:
-        assert msgspec.json.decode(msgspec.json.encode(half), type=type(half)).key == half.key
-
-
-@settings(max_examples=8, deadline=None, derandomize=True, database=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
-@given(bodies=st.lists(st.tuples(DATA, st.sampled_from(["request", "response", "feedback"])), min_size=1, max_size=8))
-def test_whatever_was_taken_is_stored_and_nothing_is_lost(
-    tmp_path_factory: pytest.TempPathFactory, bodies: list[tuple[object, str]]
-) -> None:
-    bench = Bench(tmp_path_factory.mktemp("bench"))
-    for number, (data, part) in enumerate(bodies):
-        try:
-            bench.send(seldon(part, puid=f"r{number // 2}"), json.dumps(data).encode())
-        except InputError:
-            continue
-        if number % 3 == 0:
-            bench.load()
-    bench.load()
-    bench.now_us += WAIT_US + 1
-    bench.pump.tell_alone()
-    assert bench.rows("SELECT reason FROM rejects WHERE reason LIKE 'cannot be stored%'") == []
-    fates = bench.fates()
-    halves = sum(part != "feedback" for _, part in bodies)
-    told = fates.get("no_response", 0) + fates.get("no_request", 0) + fates.get("duplicate", 0)
-    assert 2 * fates.get("joined", 0) + told == halves
-    bench.close()

@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from collector.sent import TS, kept, opened
+from collector.reopening import Reopening
+from collector.sent import TS, kept
 from collector.spans import DECODER, span, traces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watchkeeper.collector.decoding import Sent
 from watchkeeper.collector.inbox import Incoming
-from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.schemas.errors import StoreUnavailable
-from watchkeeper.schemas.settings import Ingest
-from watchkeeper.store.facts.connection import FactStore
-from watchkeeper.store.facts.load import Loader
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "big", "team": "a"}
 PARENT = {"parentSpanId": "00f067aa0ba902b7"}
 Spans = Sequence[dict[str, object]]
 
 
-class Bench:
+class Bench(Reopening):
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.now_us = (TS + 60) * 10**6
-        self.open()
-
-    def open(self) -> None:
-        self.inbox = opened(self.folder)
-        self.facts = FactStore(self.folder / "facts.duckdb")
-        self.loader = Loader(self.facts, lambda: datetime.fromtimestamp(self.now_us / 1e6, UTC))
-        self.pump = InboxLoader(
-            self.inbox, self.loader, max_rows=1000, max_age=0.0, loaded=lambda _: None, now_us=lambda: self.now_us,
-            ingest=Ingest(),
-        )  # fmt: skip
-
-    def close(self) -> None:
-        self.inbox.close()
-        self.facts.close()
-
-    def again(self) -> None:
-        self.close()
-        self.open()
+        super().__init__(folder, TS + 60)
 
     def send(self, *spans: dict[str, object], service: str = "shop") -> None:
         taken = DECODER.check(Sent("otlp_traces", "json", traces(*spans, resource={"service.name": service}), 1000))
         kept(self.inbox.append(Incoming("otlp_traces", "json", self.now_us, taken.body, taken.rows, (), b"")))
-
-    def load(self) -> None:
-        self.pump.load_pending()
-
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
-        return self.facts.read(sql).rows()
 
     def told(self) -> list[tuple[object, ...]]:
         return self.rows(
