@@ -24,7 +24,9 @@ def words(channel: Channel, observed: float, reference: float) -> str:
     >>> words(of("segment:mail latency", "segment:mail"), 0.0616, 5.1e-15)
     'segment:mail latency 6.4 % above the reference over the last week'
     >>> words(of("outcome residual", "calibration"), -0.155, -5e-17)
-    'outcomes 15.5 points below what the scores said over the last week, 0 points in the reference'
+    'outcomes 15.5 points below what their scores promise over the last week, 0 points in the reference'
+    >>> words(of("segment:JFK residual", "segment:JFK"), 0.0615, 0.0)
+    'outcomes of segment:JFK 6.15 points above the rest by their scores over the last week, 0 points in the reference'
     >>> words(of("temp spread", "temp"), 0.182, 0.0811)
     'temp 1.5 times as widely spread as in the reference over the last week'
     >>> words(of("amount rank", "amount"), 0.644, 0.5)
@@ -41,8 +43,10 @@ def words(channel: Channel, observed: float, reference: float) -> str:
         side = "above" if share > 0 else "below"
         return f"{name} {phrases.percent(abs(share))} {side} the reference over the last week"
     if what.endswith("residual"):
-        who = "outcomes" if what != "residual" else f"outcomes of {channel.subject}"
-        return _beside(who, f"{_points(observed)} what the scores said", _points(reference).removesuffix(" above"))
+        usual = _points(reference).removesuffix(" above")
+        segment = what == "residual"  # of a segment, less what its whole day has
+        who, beside = (f"outcomes of {channel.subject}", "the rest by") if segment else ("outcomes", "what")
+        return _beside(who, f"{_points(observed)} {beside} their scores{'' if segment else ' promise'}", usual)
     if what == "spread" and reference > 0:
         times = f"{math.sqrt(observed / reference):.2g} times"
         return f"{channel.subject} {times} as widely spread as in the reference over the last week"
