@@ -26,6 +26,8 @@ imported = time.process_time() - began
 from benchmarks.drift_data import columns  # noqa: E402
 
 PSI, DISTANCE = psi.ANALYZER, jensen_shannon.ANALYZER
+MUCH = 0.2
+"""The usual reading of PSI."""
 
 
 def frame(rows: int, seed: int, *, moved: bool) -> pl.DataFrame:
@@ -75,7 +77,7 @@ def main(rows: int, reference_rows: int) -> None:
         "cpu_s": round(time.process_time() - cpu, 2),
         "wall_s": round(time.perf_counter() - wall, 2),
         "import_cpu_s": round(imported, 2),
-        "drifted": sorted(name for name, one in found.items() if one["psi"] > PSI.threshold),
+        "drifted": sorted(name for name, one in found.items() if one["psi"] > MUCH),
     }
     print(json.dumps(result))
 

@@ -1,7 +1,7 @@
 """How far has each input moved from the reference, as a distance between 0 (same) and 1 (nothing in common)?
 
 The square root of the Jensen-Shannon divergence in bits: symmetric, finite, a metric. Misleads with few rows like
-every distance of histograms; what chance alone gives is shown beside it. It says nothing about harm.
+every distance of histograms; what chance alone gives is shown beside it. It says nothing about harm. A reading only.
 Source: Endres and Schindelin 2003, IEEE Trans. Inf. Theory 49.
 """
 
@@ -10,21 +10,21 @@ from __future__ import annotations
 import math
 
 from watchkeeper.analyzers.drift_bins import Bins
-from watchkeeper.analyzers.drift_check import DriftCheck
+from watchkeeper.analyzers.drift_distance import BinDistance
 
 
-class JensenShannon(DriftCheck):
+class JensenShannon(BinDistance):
     """Jensen-Shannon distance, base 2.
 
     >>> ANALYZER.distance(Bins((5, 5), (50, 50))), ANALYZER.distance(Bins((5, 0), (0, 50)))
     (0.0, 1.0)
+    >>> ANALYZER.distance(Bins((180, 20), (100, 100))) > 3 * ANALYZER.expected(Bins((180, 20), (100, 100)))
+    True
     """
 
     name = "drift.jensen_shannon"
     question = "How far has each feature, the score and the prediction moved (Jensen-Shannon distance)?"
     metric = "jensen_shannon"
-    label = "Jensen-Shannon distance"
-    threshold = 0.1
 
     def distance(self, bins: Bins) -> float:
         """Give the distance, from 0 to 1."""

@@ -1,9 +1,8 @@
 """How far has each input moved from the reference, as a population stability index?
 
 The usual reading is 0.1 some, 0.2 much. Misleads with few rows: even without any change it is about
-(bins - 1)(1/n + 1/m); that is shown beside it as the reference and taken off before the threshold. It says nothing
-about harm. Source: Siddiqi 2006, Credit Risk Scorecards; expectation by Yurdakul and Naranjo 2020, J. Risk Model
-Validation 14.
+(bins - 1)(1/n + 1/m), which is shown beside it. It says nothing about harm. A reading only.
+Source: Siddiqi 2006, Credit Risk Scorecards; expectation by Yurdakul and Naranjo 2020, J. Risk Model Validation 14.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ from __future__ import annotations
 import math
 
 from watchkeeper.analyzers.drift_bins import Bins
-from watchkeeper.analyzers.drift_check import DriftCheck
+from watchkeeper.analyzers.drift_distance import BinDistance
 
 
-class Psi(DriftCheck):
+class Psi(BinDistance):
     """Sum over bins of (p - q) ln(p / q); half a row is added to every bin, so that an empty one has a logarithm.
 
     >>> even, moved = Bins((100, 100), (100, 100)), Bins((180, 20), (100, 100))
     >>> ANALYZER.distance(even), round(ANALYZER.distance(moved), 2)
     (0.0, 0.87)
+    >>> ANALYZER.distance(moved) > 5 * ANALYZER.expected(moved)
+    True
     """
 
     name = "drift.psi"
     question = "How far has each feature, the score and the prediction moved (PSI)?"
     metric = "psi"
-    label = "PSI"
-    threshold = 0.2
 
     def distance(self, bins: Bins) -> float:
         """Give the index, 0 or more."""
