@@ -23,6 +23,7 @@ NAMES = {
     "ingest": "benchmarks.ingest",
     "disk": "benchmarks.disk",
     "split": "benchmarks.split",
+    "slow_burn": "benchmarks.slow_burn",
     "soak": "benchmarks.soak",
 }
 SOAK = ("soak",)

@@ -1,0 +1,1 @@
+"""The arithmetic of objectives: windows, budgets, gates and the slow burn; no reading, no clock."""
