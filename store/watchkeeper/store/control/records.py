@@ -41,6 +41,7 @@ class Member:
     held_at: datetime
     active: bool = True
     data_state: DataState = DataState.OK
+    labels: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def subject(self) -> str:
@@ -70,6 +71,8 @@ class Incident:
     told: int = 0
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
+    snoozed_until: datetime | None = None
+    snoozed_by: str | None = None
 
     @property
     def fingerprint(self) -> str:

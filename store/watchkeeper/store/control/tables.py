@@ -58,6 +58,8 @@ class _Incident(TypedColumns):
     told: Named[int]
     acknowledged_at: Named[datetime | None] = Column(Utc)
     acknowledged_by: Named[str | None] = Column(Words)
+    snoozed_until: Named[datetime | None] = Column(Utc)
+    snoozed_by: Named[str | None] = Column(Words)
 
 
 incident = Table(
@@ -86,6 +88,7 @@ class _Member(TypedColumns):
     held_at: Named[datetime] = Column(Utc)
     active: Named[bool]
     data_state: Named[str] = Column(Words)
+    labels: Named[Json] = Column(Document, nullable=False, server_default="{}")
 
 
 member = Table("incident_member", metadata, _Member)
@@ -210,3 +213,88 @@ class _ApiKey(TypedColumns):
 
 
 api_key = Table("api_key", metadata, _ApiKey)
+
+
+class _Maintenance(TypedColumns):
+    id: Named[str] = Column(Words, primary_key=True)
+    matchers: Named[Json] = Column(Document, nullable=False)
+    starts_at: Named[datetime] = Column(Utc)
+    ends_at: Named[datetime] = Column(Utc)
+    author: Named[str] = Column(Words)
+    reason: Named[str] = Column(Words)
+    created_at: Named[datetime] = Column(Utc)
+
+
+maintenance = Table("maintenance", metadata, _Maintenance, Index(None, "ends_at"))
+
+
+class _Silence(TypedColumns):
+    id: Named[str] = Column(Words, primary_key=True)
+    matchers: Named[Json] = Column(Document, nullable=False)
+    starts_at: Named[datetime] = Column(Utc)
+    ends_at: Named[datetime] = Column(Utc)
+    author: Named[str] = Column(Words)
+    comment: Named[str] = Column(Words)
+    created_at: Named[datetime] = Column(Utc)
+    updated_at: Named[datetime] = Column(Utc)
+
+
+silence = Table("silence", metadata, _Silence, Index(None, "ends_at"))
+
+
+class _AlertGroup(TypedColumns):
+    id: Named[str] = Column(Words, primary_key=True)
+    key: Named[str] = Column(Words)
+    route: Named[str] = Column(Words)
+    receiver: Named[str] = Column(Words)
+    labels: Named[Json] = Column(Document, nullable=False)
+    next_at: Named[datetime | None] = Column(Utc)
+    told_at: Named[datetime | None] = Column(Utc)
+    escalate_at: Named[datetime | None] = Column(Utc)
+    escalated_to: Named[str | None] = Column(Words)
+    messages: Named[int]
+
+
+alert_group = Table("alert_group", metadata, _AlertGroup, Index(None, "next_at"))
+"""The timers of a group are its row: a process that ends loses none."""
+
+
+class _GroupedIncident(TypedColumns):
+    group_id: Named[str] = Column(Words, ForeignKey("alert_group.id", ondelete="CASCADE"), primary_key=True)
+    incident_id: Named[str] = Column(Words, ForeignKey("incident.id", ondelete="CASCADE"), primary_key=True)
+    members: Named[Json] = Column(Document, nullable=False)
+    waiting: Named[Json] = Column(Document, nullable=False)
+    told_at: Named[datetime | None] = Column(Utc)
+    told_severity: Named[str | None] = Column(Words)
+    over: Named[bool]
+    held_by: Named[str | None] = Column(Words)
+
+
+grouped_incident = Table("grouped_incident", metadata, _GroupedIncident, Index(None, "incident_id"))
+
+
+class _OutboxIncident(TypedColumns):
+    key: Named[str] = Column(Words, ForeignKey("outbox.key", ondelete="CASCADE"), primary_key=True)
+    incident_id: Named[str] = Column(Words, ForeignKey("incident.id", ondelete="CASCADE"), primary_key=True)
+
+
+outbox_incident = Table("outbox_incident", metadata, _OutboxIncident, Index(None, "incident_id"))
+"""Every incident that a message tells of; ``outbox.incident_id`` is the first of them."""
+
+
+class _ReceivedAlert(TypedColumns):
+    fingerprint: Named[str] = Column(Words, primary_key=True)
+    labels: Named[Json] = Column(Document, nullable=False)
+    annotations: Named[Json] = Column(Document, nullable=False)
+    generator_url: Named[str] = Column(Words)
+    starts_at: Named[datetime] = Column(Utc)
+    ends_at: Named[datetime] = Column(Utc)
+    updated_at: Named[datetime] = Column(Utc)
+    waiting: Named[bool]
+    firing: Named[bool]
+
+
+received_alert = Table(
+    "received_alert", metadata, _ReceivedAlert, Index(None, "waiting", "updated_at"), Index(None, "firing", "ends_at")
+)
+"""Alerts of other systems as they came in; ``waiting``: not yet taken into an incident."""
