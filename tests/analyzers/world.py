@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -73,13 +74,28 @@ class World:
         self.loader = Loader(self.facts, lambda: self.now)
         self.reader = FactReader(self.facts)
 
-    def load(self, frame: pl.DataFrame, service: str = "flights", model: str = "m1") -> World:
+    def load(
+        self,
+        frame: pl.DataFrame,
+        service: str = "flights",
+        model: str = "m1",
+        *,
+        fields: pl.DataFrame | None = None,
+        segments: pl.DataFrame | None = None,
+        extra: Sequence[Mapping[str, object]] = (),
+    ) -> World:
+        """Load traffic; ``fields``, ``segments`` and ``extra`` hold, row by row, what no file of a backtest has."""
         self.loads += 1
         number = pl.int_range(pl.len()).cast(pl.String)
         frame = frame.with_columns((pl.lit(f"{service}/{model}/{self.loads}/") + number).alias("row_id"))
         batch = backtest._predictions(frame, service)
         models = [replace(rows, model=model) for rows in batch.models]
-        named = replace(batch, frame=batch.frame.with_columns(pl.lit(model).alias("model")), models=models)
+        if segments is not None:
+            models = [replace(rows, segments=backtest._wide(segments)) for rows in models]
+        made = batch.frame.with_columns(
+            pl.lit(model).alias("model"), *(pl.DataFrame() if fields is None else fields).iter_columns()
+        )
+        named = replace(batch, frame=made, models=models, extra=dict(enumerate(map(dict, extra))))
         self.loader.load(Batch(predictions=named, outcomes=backtest._outcomes(frame, service)))
         return self
 

@@ -178,6 +178,8 @@ class Numbers:
         return base
 
     def _query_readings(self, params: dict[str, str], start: datetime, end: datetime) -> list[Json]:
+        if params.get("analyzer") == "quality.fairness":
+            return [row for kind in self._kinds(params) for row in self._gaps(kind)]
         metric = params.get("metric", "")
         maker = {
             "psi": self._psi_readings, "unseen_share": self._unseen_readings, "slo_budget_left": self._budget_readings,
@@ -185,6 +187,14 @@ class Numbers:
         }.get(metric)  # fmt: skip
         rows = [] if maker is None else [row for kind in self._kinds(params) for row in maker(kind, start, end)]
         return [row for row in rows if params.get("subject", row["subject"]) == row["subject"]]
+
+    def _gaps(self, kind: Kind) -> list[Json]:
+        if kind.service != "fraud-score":
+            return []
+        at, week = NOW - 9 * HOUR, timedelta(days=7)
+        few = self._reading("error_gap_needs_rows", kind, "segment:gender=x", at, week, 100.0, n=None)
+        gap = {"lower": -0.05, "upper": -0.01, "reference": -0.004, "n": 41_200}
+        return [self._reading("selection_gap", kind, "segment:gender=f", at, week, -0.03, **gap), few]
 
     def _reading(
         self, metric: str, kind: Kind, subject: str, until: datetime, length: timedelta, value: float, **rest: object

@@ -136,6 +136,16 @@ def test_a_model_with_all_its_numbers(serve: Serve, open_page: Open) -> None:
     assert app.button[0].label == "**carrier**", "what is in trouble comes first"
 
 
+def test_gaps_between_protected_groups_stand_on_the_page_of_their_model(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "model", model="fraud-score/gbm-2026-09")
+    assert not app.exception
+    assert "**Protected groups**" in texts(app)
+    table = app.table[0].value
+    assert list(table["what"]) == ["gender=f", "gender=x"]
+    assert list(table["now"]) == ["-3.0\u2009pt (-5.0\u2009pt to -1.0\u2009pt)", "too few: it takes 100"]
+    assert "Protected groups" not in texts(open_page(serve().url, "model", model="flight-delay/delay-gbm"))
+
+
 @pytest.mark.parametrize("window", ["28d", "90d", "all"])
 def test_the_window_in_the_address_is_shown(serve: Serve, open_page: Open, window: str) -> None:
     app = open_page(serve().url, "model", model="support-assistant", window=window)

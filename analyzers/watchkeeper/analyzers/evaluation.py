@@ -183,7 +183,12 @@ class Scope:
         return reference if reference is not None and reference.end <= self.window.start else None
 
     def examples(self, showing: Showing, window: Window | None = None) -> tuple[str, ...]:
-        """Give the ids of a few predictions that show it, of the window under evaluation unless another is given."""
+        """Give the ids of a few predictions that show it, of the window under evaluation unless another is given.
+
+        None for a value of a protected attribute: such rows would say whose they are.
+        """
+        if getattr(showing, "feature", None) in self.declared.protected_of(self.service):
+            return ()
         return self.facts.example_ids(*self.pair, window or self.window, showing)
 
 

@@ -54,6 +54,16 @@ def outcome_delay(scope: Scope, reference: Window) -> timedelta | None:
     return DAY * max(0, math.ceil(delay[0].q90 - 1e-6))
 
 
+def matured_window(scope: Scope) -> tuple[Window, Window] | None:
+    """Give the reference, and the newest window of the same length whose outcomes have had their usual time."""
+    reference = scope.reference
+    delay = None if reference is None else outcome_delay(scope, reference)
+    if reference is None or delay is None:
+        return None
+    window = Window(scope.window.start - delay, scope.window.end - delay)
+    return None if window.start < reference.end else (reference, window)
+
+
 SHARED = timedelta(days=28)
 
 

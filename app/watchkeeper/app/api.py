@@ -91,7 +91,7 @@ class ReadRoutes:
 
     def prediction(self, request: Request, prediction_id: str, service: str | None = None) -> Response:
         """Tell one decision."""
-        told = story(self.reader.facts, prediction_id, service)
+        told = story(self.reader.facts, prediction_id, service, self.declarations().protected_of)
         caller_of(request.scope).reads(cast("dict[str, str]", told["prediction"])["service"])
         return _json(_aware(told))
 
@@ -136,6 +136,7 @@ class ReadRoutes:
             analyzer,
             subject,
             moment("as_of", as_of),
+            self.declarations().protected_of(service),
         )
         frame = answer(self.reader, name, ask)
         if ARROW in request.headers.get("accept", ""):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -14,6 +14,8 @@ from watchkeeper.schemas.errors import NotFound
 
 DAY = timedelta(days=1)
 FLEET = timedelta(days=7)
+NEWEST = timedelta(days=2)
+"""What is evaluated daily was evaluated within this time."""
 WINDOWS: dict[str, timedelta | None] = {
     "7d": timedelta(days=7), "28d": timedelta(days=28), "90d": timedelta(days=90), "all": None,
 }  # fmt: skip
@@ -85,6 +87,8 @@ class Model:
     features: tuple[rows.Feature, ...]
     unseen: tuple[rows.Unseen, ...]
     changes: tuple[rows.Change, ...]
+    looks: Mapping[str, tuple[rows.Reading, ...]] = field(default_factory=dict[str, "tuple[rows.Reading, ...]"])
+    """The newest readings of the analyzers that are shown as tables, by analyzer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +161,19 @@ def models(client: Client, now: datetime) -> tuple[rows.Overview, ...]:
     return client.query(rows.Overview, "overview", {"start": now - FLEET, "end": now})
 
 
-def model(client: Client, service: str, name: str, window: timedelta | None, now: datetime, first: datetime) -> Model:
-    """Ask for one model over a window that ends now; a window of None goes back to its first event."""
+def model(
+    client: Client,
+    service: str,
+    name: str,
+    window: timedelta | None,
+    now: datetime,
+    first: datetime,
+    looked_at: tuple[str, ...] = (),
+) -> Model:
+    """Ask for one model over a window that ends now; a window of None goes back to its first event.
+
+    ``looked_at`` names the analyzers whose newest readings are shown as tables.
+    """
     span = (min(max(first, now - window) if window is not None else first, now - DAY), now)
     step = step_of(span)
     slow = max(step, DAY)
@@ -175,10 +190,12 @@ def model(client: Client, service: str, name: str, window: timedelta | None, now
     bins = ask(rows.Bin, "histogram")
     features = ask(rows.Feature, "features")
     unseen = client.later(_unseen, client, ask.always)
+    newest = known | {"start": now - NEWEST}
+    looks = {one: ask(rows.Reading, "readings", newest | {"analyzer": one}) for one in looked_at}
     return Model(
         span, step, _of(overview.result(), name), _of(before.result(), name), traffic.result(), quality.result(),
         drift.result(), budgets.result(), costs.result(), bins.result(), features.result(), unseen.result(),
-        changes.result(),
+        changes.result(), {one: found.result() for one, found in looks.items()},
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class System(Declared, frozen=True):
     """An AI system that someone owns: who is told, what to do, what to fall back on.
 
     ``expect_every``: each of its services (each of its ``sites``, where these are named) sends at least so often.
+    ``protected``: segments or features that groups of people are told apart by, never shown row by row.
     """
 
     services: list[Name]
@@ -53,6 +54,7 @@ class System(Declared, frozen=True):
     retention: Retention | None = None
     sites: list[Name] = []
     expect_every: str | None = None
+    protected: list[Name] = []
 
     @property
     def silence(self) -> timedelta | None:
@@ -185,6 +187,11 @@ class Declarations(Struct, frozen=True, kw_only=True):
     def system_of(self, service: str) -> System | None:
         """Find the system that a service belongs to."""
         return next((system for system in self.systems if service in system.services), None)
+
+    def protected_of(self, service: str | None) -> frozenset[str]:
+        """Name the attributes of a service (of all, for None) that are never shown row by row."""
+        systems = [one for one in self.systems if service is None or service in one.services]
+        return frozenset(name for system in systems for name in system.protected)
 
 
 def parse(document: object, where: str) -> tuple[str, Declared]:

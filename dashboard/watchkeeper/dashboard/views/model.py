@@ -12,7 +12,7 @@ import streamlit as st
 from watchkeeper.dashboard import asked, cached, charts, problem, rows, series, state, summary, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.charts import Limit, Line, Mark, Tone, Unit
-from watchkeeper.dashboard.parts import cards, inputs
+from watchkeeper.dashboard.parts import cards, closer, inputs
 from watchkeeper.dashboard.series import Key
 from watchkeeper.dashboard.views import start
 
@@ -77,7 +77,7 @@ def _look() -> None:
         known = {(row.service, row.model): row for row in cached.answer(asked.models, head.status.now)}
         key, window = _chosen(known)
         first = known[key].first_ts or head.status.now - asked.FLEET
-        found = cached.answer(asked.model, key[0], key[1], asked.WINDOWS[window], head.status.now, first)
+        found = cached.answer(asked.model, *key, asked.WINDOWS[window], head.status.now, first, closer.ANALYZERS)
         _show(head, key, found)
 
 
@@ -131,6 +131,7 @@ def _show(head: asked.Head, key: Key, found: asked.Model) -> None:
         _errors(view)
         _budget(view)
         _cost(view)
+    closer.show(found.looks)
     inputs.show(found, incidents, view.marks, worst if isinstance(worst, rows.IncidentStory) else None)
 
 

@@ -23,11 +23,17 @@ from watchkeeper.store.facts.tasks import tasks
 
 MAX_BUCKETS = 5_000
 FINEST = timedelta(minutes=1)
+FEWEST_OF_GROUP = 20
+"""A count of a protected attribute below this is not told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The parameters of one query; those that a query does not use are ignored."""
+    """The parameters of one query; those that a query does not use are ignored.
+
+    ``protected`` is not the asker's: attributes that are declared so. Their values stand in no sample, and small
+    counts of them in no answer.
+    """
 
     window: Window
     service: str | None = None
@@ -39,6 +45,7 @@ class Ask:
     analyzer: str | None = None
     subject: str | None = None
     as_of: datetime | None = None
+    protected: frozenset[str] = frozenset()
 
     def one_model(self) -> tuple[str, str]:
         """Give service and model of a query that is about one."""
@@ -65,7 +72,20 @@ def answer(reader: FactReader, name: str, ask: Ask) -> pl.DataFrame:
         raise InputError("step is under a minute: nothing finer is kept")
     if "step" in query.parameters and ask.window.length / ask.step > MAX_BUCKETS:
         raise InputError(f"that is over {MAX_BUCKETS} steps: give a longer step or a shorter window")
-    return query.run(reader, ask)
+    rows = query.run(reader, ask)
+    return _unnamed(rows, ask.protected) if name == "sample" else _without_few(rows, ask)
+
+
+def _unnamed(rows: pl.DataFrame, protected: frozenset[str]) -> pl.DataFrame:
+    return rows.drop(name for name in rows.columns if name in protected)
+
+
+def _without_few(rows: pl.DataFrame, ask: Ask) -> pl.DataFrame:
+    """Leave out the counts of a protected attribute that could be traced to single rows."""
+    if ask.dim not in ask.protected:
+        return rows
+    counted = [name for name in ("requests", "predictions") if name in rows.columns]
+    return rows.filter(pl.all_horizontal(pl.col(name) >= FEWEST_OF_GROUP for name in counted))
 
 
 def _latency_quantiles(reader: FactReader, ask: Ask, step: timedelta | None) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,12 +14,20 @@ from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.sql import quoted
 
 CHANGES_BEFORE = timedelta(days=14)
+PROTECTED = "(protected)"
+"""Stands where a protected attribute has a value."""
 
 
-def story(facts: FactStore, prediction_id: str, service: str | None = None) -> dict[str, object]:
+def story(
+    facts: FactStore,
+    prediction_id: str,
+    service: str | None = None,
+    protected: Callable[[str], Collection[str]] = lambda _: (),
+) -> dict[str, object]:
     """Tell everything that is known of one prediction; raises NotFound for an id that never came.
 
-    Where several services have that id, ``service`` says whose is meant; without it the newest is told.
+    Where several services have that id, ``service`` says whose is meant; without it the newest is told. ``protected``
+    names the attributes of a service whose values are not told.
     """
     rows = _rows(
         facts.read(
@@ -37,11 +46,12 @@ def story(facts: FactStore, prediction_id: str, service: str | None = None) -> d
     made_at = cast("Any", prediction["ts"])
     window = {"service": prediction["service"], "start_ts": made_at - CHANGES_BEFORE, "end_ts": made_at}
     features, segments = _wide(facts, prediction)
+    hidden = protected(str(prediction["service"]))
     return {
         "prediction": prediction,
-        "features": features,
-        "segments": segments,
-        "extra": msgspec.json.decode(extra) if isinstance(extra, str) else None,
+        "features": _without(features, hidden),
+        "segments": _without(segments, hidden),
+        "extra": _without(msgspec.json.decode(extra), hidden) if isinstance(extra, str) else None,
         "outcomes": _rows(facts.read("SELECT * FROM outcomes WHERE prediction_id = $id ORDER BY known_at", scope)),
         "matched": _rows(
             facts.read(
@@ -80,6 +90,19 @@ def _wide(facts: FactStore, prediction: dict[str, object]) -> tuple[dict[str, ob
                 parts[column["role"]][column["name"]] = rows[0, column["column_name"]]
             break
     return parts["feature"], parts["segment"]
+
+
+def _without(parts: object, hidden: Collection[str]) -> object:
+    """Put a word in place of what is protected, however deep it lies."""
+    if isinstance(parts, dict):
+        named = cast("dict[str, object]", parts)
+        return {
+            name: PROTECTED if name in hidden and part is not None else _without(part, hidden)
+            for name, part in named.items()
+        }
+    if isinstance(parts, list):
+        return [_without(part, hidden) for part in cast("list[object]", parts)]
+    return parts
 
 
 def _rows(frame: pl.DataFrame) -> list[dict[str, object]]:

@@ -1,0 +1,68 @@
+"""A protected attribute is never told row by row: not in a story, a sample, examples or small counts."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+import pytest
+from store.facts_made import DAY, MODEL, SERVICE, START, Made, event, predictions, window
+
+from watchkeeper.schemas.declared import Declarations, System
+from watchkeeper.store.facts import references
+from watchkeeper.store.facts.batch import Batch
+from watchkeeper.store.facts.queries import Ask, answer
+from watchkeeper.store.facts.story import PROTECTED, story
+
+HIDDEN = Declarations(systems=(System(name="s", services=[SERVICE], owner="o", protected=["gender"]),))
+
+
+@pytest.fixture
+def facts() -> Made:
+    made = Made()
+    rows = [
+        event(
+            id=f"e{number}",
+            ts=START + timedelta(minutes=number),
+            prediction=True,
+            segments={"gender": "x" if number % 50 == 0 else "f", "plan": "pro"},
+            features={"gender": "f", "age": number},
+            extra={"form": {"gender": "f", "city": "Rome"}, "lines": [{"gender": None}]},
+        )
+        for number in range(200)
+    ]
+    made.loader.load(Batch(predictions=predictions(*rows)))
+    return made
+
+
+def test_the_story_hides_it_wherever_it_stands(facts: Made) -> None:
+    told = story(facts.facts, "e1", None, HIDDEN.protected_of)
+    assert told["segments"] == {"gender": PROTECTED, "plan": "pro"}
+    assert told["features"] == {"gender": PROTECTED, "age": 1.0}
+    assert told["extra"] == {"form": {"gender": PROTECTED, "city": "Rome"}, "lines": [{"gender": None}]}
+    assert story(facts.facts, "e1", None, Declarations().protected_of)["segments"] == {"gender": "f", "plan": "pro"}
+
+
+def test_a_sample_lacks_it(facts: Made) -> None:
+    references.make_due(facts.facts, (START + DAY).replace(tzinfo=UTC), 1)
+    ask = Ask(window(timedelta(0), DAY), SERVICE, MODEL)
+    assert {"age", "gender"} <= set(answer(facts.reader, "sample", ask).columns)
+    hidden = Ask(window(timedelta(0), DAY), SERVICE, MODEL, protected=HIDDEN.protected_of(SERVICE))
+    columns = answer(facts.reader, "sample", hidden).columns
+    assert "age" in columns
+    assert "gender" not in columns
+
+
+@pytest.mark.parametrize("query", ["segments", "traffic", "quality"])
+def test_small_counts_of_it_are_left_out(facts: Made, query: str) -> None:
+    def values(*protected: str, dim: str = "gender") -> set[str]:
+        ask = Ask(window(timedelta(0), DAY), SERVICE, MODEL, dim=dim, protected=frozenset(protected))
+        return set(answer(facts.reader, query, ask)["value"])
+
+    assert values() == {"f", "x"}
+    assert values("gender") == {"f"}
+    assert values("gender", dim="plan") == {"pro"}
+
+
+def test_without_a_service_what_any_system_protects_is_hidden() -> None:
+    assert HIDDEN.protected_of(None) == {"gender"}
+    assert HIDDEN.protected_of("other") == frozenset()
