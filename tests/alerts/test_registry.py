@@ -6,7 +6,7 @@ import pytest
 from alerts.samples import webhook
 
 from watchkeeper.alerts import registry
-from watchkeeper.alerts.routing import check_receivers
+from watchkeeper.alerts.addresses import check_receivers
 from watchkeeper.schemas.declared import Declarations, Receiver, Route
 from watchkeeper.schemas.errors import SettingsError
 

@@ -11,18 +11,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from alerts.samples import LINKS, START, day, finding, webhook
+from alerts.declaring import declare, stored, tell
+from alerts.samples import START, day, finding, webhook
 from alerts.sink import Answer, Sink, sink
 
 from watchkeeper.alerts import registry
-from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.sender import LEASE, Sender, SenderLoop
-from watchkeeper.schemas.declared import Declarations, Receiver, Route
-from watchkeeper.schemas.findings import Finding
-from watchkeeper.store.control import declared, incidents, outbox
+from watchkeeper.alerts.sender import LEASE, Sender
+from watchkeeper.alerts.sender_loop import SenderLoop
+from watchkeeper.schemas.declared import Declarations, Receiver
+from watchkeeper.store.control import declared, outbox
 from watchkeeper.store.control.connection import Control
-from watchkeeper.store.control.records import Message, Phase, Sending
+from watchkeeper.store.control.records import Sending
 
 
 @pytest.fixture
@@ -31,35 +31,8 @@ def hook() -> Iterator[Sink]:
         yield running
 
 
-def declare(control: Control, *routes: Route) -> Declarations:
-    """Put routes in force as ``apply`` would."""
-    with control.transaction() as tx:
-        for route in routes:
-            document = {
-                "apiVersion": "watchkeeper/v1",
-                "kind": "Route",
-                "metadata": {"name": route.name},
-                "spec": {"receiver": {"type": route.receiver.type, "url": route.receiver.url}, "match": route.match},
-            }
-            if route.receiver.url is None:
-                del document["spec"]["receiver"]["url"]  # type: ignore[attr-defined]
-            declared.put(tx, ("Route", route.name), document, START, "test")  # type: ignore[arg-type]
-    with control.snapshot() as tx:
-        return declared.current(tx)
-
-
-def tell(control: Control, routes: Declarations, *found: Finding) -> None:
-    record(control, found, routes, max(one.as_of for one in found), LINKS)
-
-
-def stored(control: Control) -> list[Message]:
-    with control.snapshot() as tx:
-        every = incidents.listed(tx, states=tuple(Phase), limit=None)
-        return [message for one in every for message in outbox.of_incident(tx, one.id)]
-
-
 def sender(control: Control, holder: str = "one") -> Sender:
-    return Sender(control, holder, jitter=lambda: 0.0)
+    return Sender(control, holder, jitter=lambda: 0.5)
 
 
 def test_delivered_once_with_its_key(control: Control, hook: Sink) -> None:
@@ -146,7 +119,7 @@ def test_refused_is_dead_and_shown(control: Control, hook: Sink, status: int, ca
 def test_messages_about_one_incident_arrive_in_order(control: Control, hook: Sink) -> None:
     """The first message fails; what follows it waits, another incident's message does not."""
     routes = declare(control, webhook(hook.url))
-    tell(control, routes, finding())
+    tell(control, routes, finding(), now=day(1))
     hook.answers = [Answer(503)]
     sender(control).run_once(day(1))
     tell(control, routes, finding("origin", at=day(1)))
@@ -154,13 +127,13 @@ def test_messages_about_one_incident_arrive_in_order(control: Control, hook: Sin
     now = day(1) + timedelta(seconds=1)
     assert sender(control).run_once(now) == 1
     assert hook.received[-1].body["groupLabels"] == {"model": "arrival", "service": "chat"}
-    assert sender(control).run_once(day(2)) == 2
+    assert sender(control).run_once(day(1) + timedelta(minutes=4)) == 2
     assert [key.split(":")[2] for key in hook.keys] == ["fired", "fired", "fired", "updated"]
 
 
 def test_a_dead_message_does_not_block_the_next(control: Control, hook: Sink) -> None:
     routes = declare(control, webhook(hook.url))
-    tell(control, routes, finding())
+    tell(control, routes, finding(), now=day(1))
     tell(control, routes, finding("origin", at=day(1)))
     hook.answers = [Answer(400)]
     assert sender(control).run_once(day(1)) == 2
@@ -194,8 +167,9 @@ def test_a_message_of_a_removed_route_is_dead(control: Control) -> None:
     with control.transaction() as tx:
         declared.put(tx, ("Route", "on-call"), None, START, "test")
     sender(control).run_once(day(1))
-    (message,) = stored(control)
-    assert (message.state, message.deliveries[0].detail) == (Sending.DEAD, "route 'on-call' is no longer declared")
+    message, instead = stored(control)
+    assert (message.state, message.deliveries[0].detail) == (Sending.DEAD, "receiver 'on-call' is no longer declared")
+    assert instead.receiver == "default", "the log is told what nobody else can be"
 
 
 def test_a_lease_is_respected_and_ends(control: Control, hook: Sink) -> None:
@@ -275,7 +249,7 @@ def test_a_notifiers_own_fault_is_recorded_and_tried_again(control: Control, mon
 
 
 def test_without_a_route_it_is_logged(control: Control, caplog: pytest.LogCaptureFixture) -> None:
-    tell(control, Declarations(), finding())
+    tell(control, Declarations(), finding(), now=day(1))
     with caplog.at_level(logging.INFO, "watchkeeper.alerts"):
         assert sender(control).run_once(day(1)) == 1
     (record_,) = [one for one in caplog.records if one.name == "watchkeeper.alerts"]

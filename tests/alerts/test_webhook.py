@@ -11,6 +11,7 @@ from alerts.sink import Answer, sink
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.notification import Alert, Notification
 from watchkeeper.alerts.notifiers import webhook as module
+from watchkeeper.alerts.posting import retry_after
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.declared import Declarations, Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
@@ -109,13 +110,14 @@ def test_the_end_on_the_wire(control: Control) -> None:
                 "spec": {"receiver": {"type": "webhook", "url": hook.url}},
             }
             declared.put(tx, ("Route", "on-call"), document, START, "test")  # type: ignore[arg-type]
-        record(control, [finding(), finding("origin")], in_force, START, LINKS)
+        record(control, [finding(), finding("origin")], in_force, START, LINKS, now=day(3))
         record(
             control,
             [finding(at=day(1), active=False), finding("latency", at=day(1))],
             in_force,
             day(1),
             LINKS,
+            now=day(3),
         )
         record(
             control,
@@ -124,6 +126,7 @@ def test_the_end_on_the_wire(control: Control) -> None:
             day(2),
             LINKS,
             timing=AT_ONCE,
+            now=day(3),
         )
         Sender(control).run_once(day(3))
         bodies = [one.body for one in hook.received]
@@ -191,8 +194,8 @@ def test_a_secret_in_the_url_is_not_told() -> None:
 
 def test_retry_after_as_a_date_is_compared_with_the_receivers_clock() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 10:00:00 GMT", "Retry-After": "Fri, 20 Nov 2026 10:01:30 GMT"}
-    assert module._retry_after(httpx.Response(503, headers=headers)) == 90
-    assert module._retry_after(httpx.Response(503, headers={"Retry-After": headers["Retry-After"]})) is None
+    assert retry_after(httpx.Response(503, headers=headers)) == 90
+    assert retry_after(httpx.Response(503, headers={"Retry-After": headers["Retry-After"]})) is None
 
 
 @pytest.mark.parametrize("url", [None, "", "ftp://x/", "example.org/hook", "http://", "http://host:port/"])

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from watchkeeper.alerts import registry
-from watchkeeper.alerts.routing import check_receivers
+from watchkeeper.alerts.addresses import check_receivers
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas import openslo
-from watchkeeper.schemas.declared import KINDS, Price, Receiver, Sli, parse
+from watchkeeper.schemas.declared import KINDS, Price, Sli, Template, parse
 from watchkeeper.store.control.apply import read
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ SECTIONS = {
     for part in re.split(r"^## ", (ROOT / "docs" / "declared.md").read_text(), flags=re.MULTILINE)[1:]
 }
 FOLDERS = ("examples/watchkeeper.d", "app/watchkeeper/app/demo/declared")
-PARTS = {"PriceTable": (Price,), "Route": (Receiver,), "Objective": (Sli,)}
+PARTS = {"PriceTable": (Price,), "Receiver": (Template,), "Objective": (Sli,)}
 
 
 def fields(struct: type[msgspec.Struct]) -> list[tuple[str, bool]]:
@@ -51,7 +51,7 @@ def test_the_tables_hold_the_fields(kind):
 
 
 def test_every_receiver_is_named():
-    (row,) = re.findall(r"^\| `type` \| required \| (.+) \|$", SECTIONS["Route"], re.MULTILINE)
+    (row,) = re.findall(r"^\| `type` \| required \| (.+) \|$", SECTIONS["Receiver"], re.MULTILINE)
     assert re.findall(r"`(\w+)`:", row) == registry.known()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alerts.samples import START, day, sqlite_control
 
-from watchkeeper.alerts.routing import check_receivers
+from watchkeeper.alerts.addresses import check_receivers
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.store.control import audit, declared
 from watchkeeper.store.control.apply import apply

@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from watchkeeper.alerts.addresses import addresses, addresses_of
 from watchkeeper.alerts.incidents import SILENT, Step, Timing, evaluate, ranked
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.message import Content, compose
 from watchkeeper.alerts.notification import Alert, Notification, Transition
-from watchkeeper.alerts.routing import receivers, routes_for
+from watchkeeper.alerts.routing import routes_for
 from watchkeeper.alerts.wording import how_sure, measured
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Finding, Json
@@ -57,16 +58,20 @@ def record(
     watermarks: Mapping[str, datetime] | None = None,
     last_change: LastChange = no_change_known,
     timing: Timing = DEFAULT_TIMING,
+    now: datetime | None = None,
 ) -> list[IncidentChange]:
     """Store one evaluation and everything that follows from it, or nothing of it.
 
     Call it after every evaluation, also when nothing was found: time alone ends incidents. ``as_of`` is the time of
-    evaluation, in a replay not the wall's. ``watermarks`` (by the analyzer's name, as in its findings) are stored
+    evaluation, in a replay not the wall's; ``now`` is the wall's where that is another: messages wait since then.
+    ``watermarks`` (by the analyzer's name, as in its findings) are stored
     in the same transaction; an incident does not go quiet past the watermark of the analyzer that found it.
     """
     with control.transaction() as tx:
         tx.serialize("intake")
-        return _Intake(tx, declarations, as_of, links, last_change, timing).take(findings, watermarks or {})
+        return _Intake(tx, declarations, as_of, links, last_change, timing, now or as_of).take(
+            findings, watermarks or {}
+        )
 
 
 class _Intake:
@@ -80,6 +85,7 @@ class _Intake:
         links: Links,
         last_change: LastChange,
         timing: Timing,
+        now: datetime,
     ) -> None:
         self._tx = tx
         self._declared = declared
@@ -87,6 +93,7 @@ class _Intake:
         self._links = links
         self._last_change = last_change
         self._timing = timing
+        self._now = now
 
     def take(self, findings: Sequence[Finding], marks: Mapping[str, datetime]) -> list[IncidentChange]:
         for analyzer, at in marks.items():
@@ -135,16 +142,16 @@ class _Intake:
         )
         for name in names:
             notification = _notification(step, name, content, found, self._links)
-            outbox.put(self._tx, _message(notification, incident))
+            outbox.put(self._tx, _message(notification, incident, self._now))
         return names
 
     def _receivers(self, step: Step) -> list[str]:
         """Whoever was told that it began is told that it is over, as long as the route is still declared."""
         if step.kind == "resolved":
             told = [message.receiver for message in outbox.of_incident(self._tx, step.incident.id)]
-            return [name for name in dict.fromkeys(told) if name in receivers(self._declared)]
+            return [name for name in dict.fromkeys(told) if name in addresses(self._declared)]
         new = [member for member in step.incident.members if member.fingerprint in step.causes]
-        return routes_for(step.incident, new, self._declared)
+        return addresses_of(routes_for(step.incident, new, self._declared), self._declared)
 
 
 def _transition(step: Step) -> Transition:
@@ -195,7 +202,7 @@ def _alert(member: Member, finding: Finding, incident: Incident) -> Alert:
     )
 
 
-def _message(notification: Notification, incident: Incident) -> Message:
+def _message(notification: Notification, incident: Incident, now: datetime) -> Message:
     return Message(
         key=notification.key,
         receiver=notification.receiver,
@@ -204,4 +211,5 @@ def _message(notification: Notification, incident: Incident) -> Message:
         transition=notification.transition,
         payload=msgspec.to_builtins(notification),
         created_at=notification.at,
+        queued_at=now,
     )

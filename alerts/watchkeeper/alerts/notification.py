@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from watchkeeper.schemas.findings import Severity
 
-Transition = Literal["fired", "updated", "resolved"]
+Transition = Literal["fired", "updated", "acknowledged", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,20 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What an older message would have said: this one stands for it."""
+
+    transition: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """One message. ``key`` is its idempotency key: a receiver that gets the same key twice may drop the second.
 
-    ``title`` is the first line of ``text``. ``new`` holds the fingerprints that this message is sent for.
+    ``title`` is the first line of ``text``. ``new`` holds the fingerprints that this message is sent for. ``history``
+    is what it stands for besides itself, ``late_seconds`` how much too late it goes out, ``receipt`` what the receiver
+    called the last message about the same incident: the sender fills these in.
     """
 
     key: str
@@ -52,17 +62,30 @@ class Notification:
     contact: str | None = None
     runbook: str | None = None
     fallback: str | None = None
+    actor: str | None = None
+    history: tuple[Told, ...] = ()
+    late_seconds: float = 0.0
+    receipt: str | None = None
 
 
 class Notifier(Protocol):
-    """Brings a message to where a person sees it."""
+    """Brings a message to where a person sees it.
 
-    def notify(self, notification: Notification) -> None:
-        """Deliver, or say why not.
+    It may have two more words for itself: ``every_step`` True, where each change must go out by itself, however late
+    (else the newest one tells of those before); ``acknowledgements`` True, where it wants to know who took it on.
+    """
+
+    def notify(self, notification: Notification) -> str | None:
+        """Deliver, or say why not; give what the receiver calls the message, where that is needed again.
 
         Raises:
             DeliveryError: not delivered; ``retryable`` says whether another attempt is sensible, ``retry_after``
-                how many seconds the receiver wants to be left alone.
+                how many seconds the receiver wants to be left alone, ``unsure`` that it may have arrived.
 
         """
         ...
+
+
+def wants(notifier: object, what: Literal["every_step", "acknowledgements"]) -> bool:
+    """Whether a notifier says this word for itself."""
+    return bool(getattr(notifier, what, False))

@@ -1,7 +1,7 @@
 """Brings waiting messages to their receivers: at least once, in order, with patience.
 
 Each attempt is leased in the database first and recorded after, so a killed sender loses nothing; what it had in
-flight is sent again under the same key. A refused message is dead: kept and shown, never tried again.
+flight is sent again under the same key. A refused message is dead: kept, shown, and sent to the receiver's fallback.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
+from urllib.parse import quote
 
 import msgspec
 
 from watchkeeper.alerts import registry
-from watchkeeper.alerts.notification import Notification, Notifier
-from watchkeeper.alerts.routing import receivers
-from watchkeeper.schemas.declared import Receiver
-from watchkeeper.schemas.errors import DeliveryError, SettingsError, StoreUnavailable
+from watchkeeper.alerts.addresses import LOG, addresses, addresses_of, receivers
+from watchkeeper.alerts.lateness import LATE, as_sent, refused
+from watchkeeper.alerts.notification import Notification, Notifier, wants
+from watchkeeper.schemas.declared import Declarations, Receiver
+from watchkeeper.schemas.errors import DeliveryError, SettingsError
 from watchkeeper.store.control import declared, outbox
-from watchkeeper.store.control.connection import Control
-from watchkeeper.store.control.records import Attempt, Message, Sending
+from watchkeeper.store.control.connection import Control, Transaction
+from watchkeeper.store.control.records import Attempt, Leased, Message, Result, Sending
 
 logger = logging.getLogger("watchkeeper.alerts.sender")
 
@@ -34,142 +37,160 @@ PER_RUN = 20
 PARALLEL = 8
 """Receivers at a time: one that hangs must not hold up the others' pages."""
 
-FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
-LONGEST_ASKED_WAIT = 3600.0
+SHORTEST_WAIT, FIRST_WAIT, LONGEST_WAIT = 1.0, 5.0, 300.0
+LONGEST_ASKED_WAIT = outbox.LONGEST_WAIT.total_seconds()
 """A receiver may ask for more patience than ours, up to here (seconds)."""
+
+CLOCK_WENT_BACK = timedelta(minutes=1)
 
 
 def backoff(attempts: int, asked: float | None, jitter: float) -> timedelta:
-    """Give the wait after that many failed attempts; ``jitter`` in [0, 1) spreads them.
+    """Give the wait after that many failed attempts: a random share (``jitter`` in [0, 1)) of one that doubles.
 
-    >>> backoff(1, None, 0.0).total_seconds(), backoff(3, None, 0.5).total_seconds(), backoff(50, 400.0, 0.0).seconds
+    >>> backoff(1, None, 0.5).total_seconds(), backoff(3, None, 0.75).total_seconds(), backoff(9, 400.0, 0.0).seconds
     (2.5, 15.0, 400)
     """
-    own = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 30)) * (0.5 + jitter / 2)
+    own = max(SHORTEST_WAIT, min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempts - 1, 30)) * jitter)
     return timedelta(seconds=max(own, min(asked or 0.0, LONGEST_ASKED_WAIT)))
 
 
 class Sender:
-    """Sends what is due. ``holder`` names this sender; after a restart it takes back what it had in flight."""
+    """Sends what is due. ``holder`` names this sender; after a restart it takes back what it had in flight.
+
+    No two senders that run at once may have the same name.
+    """
 
     def __init__(self, control: Control, holder: str = "serve", jitter: Callable[[], float] = random.random) -> None:
         self._control = control
         self._holder = holder
         self._jitter = jitter
         self._stopping = threading.Event()
+        self._left_alone: dict[str, datetime] = {}
+        self._last: datetime | None = None
 
     def take_back(self) -> int:
         """Free what an earlier run of this holder left leased; give how many messages that were."""
         with self._control.transaction() as tx:
             return outbox.release(tx, self._holder)
 
-    def run_once(self, now: datetime) -> int:
-        """Attempt every message that is due, and give the number of attempts."""
+    def due(self, now: datetime) -> list[str]:
+        """Name the receivers to send to now; those that asked to be left alone are not among them."""
+        self._watch_clock(now)
         with self._control.snapshot() as tx:
             names = outbox.due_receivers(tx, now)
-            known = receivers(declared.current(tx)) if names else {}
+        return [name for name in names if self._left_alone.get(name, now) <= now]
+
+    def run_once(self, now: datetime) -> int:
+        """Attempt every message that is due, and give the number of attempts."""
+        names = self.due(now)
         if not names:
             return 0
-
-        def serve(name: str) -> int:
-            return self._serve(name, known.get(name), now)
-
         with ThreadPoolExecutor(min(PARALLEL, len(names)), thread_name_prefix="notify") as pool:
-            return sum(pool.map(serve, names))
+            return sum(pool.map(self.serve, names, [now] * len(names)))
+
+    def serve(self, name: str, now: datetime) -> int:
+        """Send to one receiver until nothing is due, or until it fails: then it is left alone for this run."""
+        with self._control.snapshot() as tx:
+            in_force = declared.current(tx)
+        receiver = addresses(in_force).get(name)
+        notifier = _notifier(name, receiver)
+        late = None if wants(notifier, "every_step") else LATE
+        for count in range(PER_RUN):
+            if self._stopping.is_set():
+                return count
+            with self._control.transaction() as tx:
+                leased = outbox.lease(tx, name, now, self._holder, LEASE, late=late)
+            if leased is None:
+                return count
+            if self._attempt(leased, notifier, in_force, now) == "retry":
+                return count + 1
+        return PER_RUN
 
     def stop(self) -> None:
         """Let a run end after the attempt that is under way."""
         self._stopping.set()
 
-    def _serve(self, name: str, receiver: Receiver | None, now: datetime) -> int:
-        """Send to one receiver until nothing is due, or until it fails: then it is left alone for this run."""
-        notifier = _notifier(name, receiver)
-        for count in range(PER_RUN):
-            if self._stopping.is_set():
-                return count
+    def _watch_clock(self, now: datetime) -> None:
+        """Times that were written before the clock was set back would put everything off."""
+        if self._last is not None and now < self._last - CLOCK_WENT_BACK:
+            self._left_alone.clear()
             with self._control.transaction() as tx:
-                message = outbox.lease(tx, name, now, self._holder, LEASE)
-            if message is None:
-                return count
-            if self._attempt(message, notifier, now) == "retry":
-                return count + 1
-        return PER_RUN
+                count = outbox.hurry(tx, now)
+            logger.warning("the clock went back by %s: %d waiting messages are due now", self._last - now, count)
+        self._last = now
 
-    def _attempt(self, message: Message, notifier: Notifier | DeliveryError, now: datetime) -> str:
-        failure = _deliver(message, notifier)
-        if failure is None:
-            attempt, state, again = Attempt(now, "delivered", ""), Sending.DELIVERED, None
-        elif failure.retryable:
-            again = now + backoff(message.attempts + 1, failure.retry_after, self._jitter())
-            attempt, state = Attempt(now, "retry", str(failure)), Sending.WAITING
-        else:
-            attempt, state, again = Attempt(now, "dead", str(failure)), Sending.DEAD, None
-            logger.error("message %s to %s was refused for good: %s", message.key, message.receiver, failure)
+    def _attempt(
+        self, leased: Leased, notifier: Notifier | DeliveryError, in_force: Declarations, now: datetime
+    ) -> str:
+        message = leased.message
+        receipt, failure = _deliver(leased, notifier, now)
+        result = self._result(leased, receipt, failure, now)
         with self._control.transaction() as tx:
-            outbox.record(tx, message.key, attempt, state, again)
-        return attempt.outcome
+            outbox.record(tx, message.key, result)
+            if result.state is Sending.DEAD:
+                fallbacks = _put_fallbacks(tx, message, in_force, result.attempt)
+                logger.error(
+                    "message %s to %s was refused for good (%s); told instead: %s",
+                    message.key,
+                    message.receiver,
+                    result.attempt.detail,
+                    ", ".join(fallbacks) or "nobody, it has no fallback",
+                )
+        return result.attempt.outcome
+
+    def _result(self, leased: Leased, receipt: str | None, failure: DeliveryError | None, now: datetime) -> Result:
+        message = leased.message
+        if failure is None:
+            return Result(Attempt(now, "delivered", ""), Sending.DELIVERED, receipt=receipt)
+        if not failure.retryable:
+            return Result(Attempt(now, "dead", str(failure)), Sending.DEAD)
+        again = now + backoff(message.attempts + 1, failure.retry_after, self._jitter())
+        if failure.retry_after is not None:
+            self._left_alone[message.receiver] = again
+        # An earlier attempt that may have arrived stays one, whatever this one met.
+        unsure = failure.unsure or leased.unsure
+        return Result(Attempt(now, "retry", str(failure)), Sending.WAITING, again, unsure)
 
 
 def _notifier(name: str, receiver: Receiver | None) -> Notifier | DeliveryError:
     if receiver is None:
-        return DeliveryError(f"route {name!r} is no longer declared", retryable=False)
+        return DeliveryError(f"receiver {name!r} is no longer declared", retryable=False)
     try:
         return registry.build(receiver)
     except SettingsError as error:
-        # Declared wrongly: correct the route and apply; the message waits for that.
+        # Declared wrongly: correct the file and apply; the message waits for that.
         return DeliveryError(str(error), retryable=True)
 
 
-def _deliver(message: Message, notifier: Notifier | DeliveryError) -> DeliveryError | None:
+def _deliver(
+    leased: Leased, notifier: Notifier | DeliveryError, now: datetime
+) -> tuple[str | None, DeliveryError | None]:
     if isinstance(notifier, DeliveryError):
-        return notifier
+        return None, notifier
+    message = leased.message
     try:
-        notifier.notify(msgspec.convert(cast("object", message.payload), Notification))
+        notification = msgspec.convert(cast("object", message.payload), Notification)
+        sent = as_sent(notification, message.queued_at, leased.carried, leased.receipt, now)
+        return notifier.notify(sent), None
     except DeliveryError as error:
-        return error
+        return None, error
     except Exception as error:  # noqa: BLE001 - a notifier's own fault must not stop the others, nor lose the message
-        return DeliveryError(f"the notifier failed: {error!r}", retryable=True)
-    return None
+        return None, DeliveryError(f"the notifier failed: {error!r}", retryable=True, unsure=True)
 
 
-class SenderLoop:
-    """Runs a sender in a thread, every ``interval`` seconds and at once after ``wake``."""
-
-    def __init__(self, sender: Sender, clock: Callable[[], datetime], interval: float = 2.0) -> None:
-        self._sender = sender
-        self._clock = clock
-        self._interval = interval
-        self._wake = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-
-    def start(self) -> None:
-        """Begin; what was in flight when an earlier run ended goes first."""
-        self._sender.take_back()
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look now, something was just written."""
-        self._wake.set()
-
-    def stop(self) -> None:
-        """End after the attempt that is under way."""
-        self._stopped = True
-        self._sender.stop()
-        self._wake.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        clean = True
-        while not self._stopped:
-            self._wake.clear()
-            try:
-                if not clean:
-                    self._sender.take_back()
-                self._sender.run_once(self._clock())
-                clean = True
-            except Exception as error:
-                clean = False
-                level = logging.WARNING if isinstance(error, StoreUnavailable) else logging.ERROR
-                logger.log(level, "sending stopped, trying again: %s", error, exc_info=level == logging.ERROR)
-            self._wake.wait(self._interval)
+def _put_fallbacks(tx: Transaction, message: Message, in_force: Declarations, attempt: Attempt) -> list[str]:
+    """Write the message anew for the fallback of the receiver that refused it; of one that is gone, for the log."""
+    known = receivers(in_force)
+    receiver = known.get(message.receiver) or known.get(message.receiver.rpartition("@")[0])
+    wanted = LOG if receiver is None else receiver.fallback
+    names = addresses_of([wanted] if wanted else [], in_force)
+    notification = msgspec.convert(cast("object", message.payload), Notification)
+    for name in names:
+        key = f"{message.key}:instead:{quote(name, safe='')}"
+        told = replace(refused(notification, name, attempt.detail), key=key)
+        payload = msgspec.to_builtins(told)
+        outbox.put(
+            tx,
+            replace(message, key=key, receiver=name, payload=payload, queued_at=attempt.at, deliveries=()),
+        )
+    return names

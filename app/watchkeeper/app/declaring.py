@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from watchkeeper.alerts.routing import check_receivers
+from watchkeeper.alerts.addresses import check_receivers
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.app.options import operator

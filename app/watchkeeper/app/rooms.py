@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 import time
 from collections import Counter
@@ -16,7 +17,8 @@ import polars as pl
 
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
-from watchkeeper.alerts.sender import Sender, SenderLoop
+from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.sender_loop import SenderLoop
 from watchkeeper.analyzers.clockwork import Clockwork
 from watchkeeper.analyzers.evaluation import Evaluation, Reading
 from watchkeeper.analyzers.registry import discover
@@ -98,7 +100,7 @@ class Rooms:
             loaded=self._loaded,
         )
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
-        self._sender = SenderLoop(Sender(stores.control), wall)
+        self._sender = SenderLoop(Sender(stores.control, _holder(settings)), wall)
         stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
@@ -227,6 +229,7 @@ class Rooms:
             self.links,
             watermarks=marks,
             last_change=self._last_change,
+            now=wall(),
         )
         if any(change.receivers for change in changes):
             self._sender.wake()
@@ -238,6 +241,11 @@ class Rooms:
             return None
         last = rows.row(-1, named=True)
         return f"{last['kind']} “{last['title']}” on {last['ts']:%d %b %H:%M} UTC (a candidate, not a proof)"
+
+
+def _holder(settings: Settings) -> str:
+    """Name this server among those that share the control data: the same after a restart, and no other has it."""
+    return f"{socket.gethostname()}:{settings.data_dir.resolve()}"
 
 
 def reading_frame(rows: Sequence[Reading]) -> pl.DataFrame:

@@ -121,18 +121,41 @@ class Monitor(Declared, frozen=True):
     enabled: bool = True
 
 
-class Receiver(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
-    """A notifier by name, and what it needs (a webhook needs a ``url``)."""
+class Template(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Jinja2 text in place of ours; what is not given stays as it is."""
+
+    title: Text | None = None
+    text: Text | None = None
+
+
+class Receiver(Declared, frozen=True):
+    """A notifier by its ``type`` and what that type needs; declared by itself, or inside a route.
+
+    ``urls``: several addresses of which each gets every message, tracked by itself. ``settings`` are the type's own.
+    ``fallback`` names the declared receiver that gets what this one refuses for good.
+    """
 
     type: Name
     url: Text | None = None
+    urls: list[Text] = []
+    settings: dict[str, Any] = {}
+    fallback: Name | None = None
+    template: Template | None = None
 
 
 class Route(Declared, frozen=True):
-    """Which findings go to which receiver. ``match`` holds service, model, severity or analyzer; all must be equal."""
+    """Which findings go to which receiver (one declared here, or the name of one).
 
-    receiver: Receiver
+    ``match`` holds service, model, severity or analyzer; all must be equal.
+    """
+
+    receiver: Receiver | Name
     match: dict[Literal["service", "model", "severity", "analyzer"], str] = {}
+
+    @property
+    def destination(self) -> str:
+        """The name under which messages wait: the receiver's, or the route's own for one declared inside it."""
+        return self.receiver if isinstance(self.receiver, str) else self.name
 
 
 class Sli(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
@@ -170,6 +193,7 @@ KINDS: dict[str, type[Declared]] = {
     "PriceTable": PriceTable,
     "ValueModel": ValueModel,
     "Monitor": Monitor,
+    "Receiver": Receiver,
     "Route": Route,
 }
 
@@ -182,6 +206,7 @@ class Declarations(Struct, frozen=True, kw_only=True):
     prices: tuple[PriceTable, ...] = ()
     values: tuple[ValueModel, ...] = ()
     monitors: tuple[Monitor, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
 
     def system_of(self, service: str) -> System | None:

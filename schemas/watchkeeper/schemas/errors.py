@@ -75,10 +75,14 @@ class NotAllowed(WatchkeeperError):
 class DeliveryError(WatchkeeperError):
     """A notifier could not deliver.
 
-    ``retryable`` is False where the receiver refused the message itself (a 4xx other than 408 and 429).
+    ``retryable`` is False where the receiver refused the message itself (a 4xx other than 408 and 429). ``unsure``: it
+    may have arrived all the same, as after an answer that never came.
     """
 
-    def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retryable: bool, retry_after: float | None = None, unsure: bool = False
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.unsure = unsure

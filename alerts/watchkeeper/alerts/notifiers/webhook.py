@@ -7,53 +7,52 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
+import msgspec
 
 from watchkeeper.alerts.notification import Alert, Notification
+from watchkeeper.alerts.posting import address, post
+from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
 from watchkeeper.schemas.declared import Receiver
-from watchkeeper.schemas.errors import DeliveryError, SettingsError
+from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Json
 
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-RETRYABLE = frozenset({408, 429})
-REASON_BYTES = 300
 STILL_FIRING = "0001-01-01T00:00:00Z"
 """What Alertmanager writes for "has not ended"."""
 
 
+class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """``urlFrom``: where the URL is a secret; ``authorization``: the value of that header."""
+
+    url_from: SecretRef | None = None
+    authorization: SecretRef | None = None
+
+
 def build(receiver: Receiver) -> Webhook:
     """Make one for the receiver's ``url``."""
-    try:
-        url = httpx.URL(receiver.url or "")
-    except httpx.InvalidURL as error:
-        raise SettingsError(f"a webhook receiver needs a url: {error}") from None
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise SettingsError("a webhook receiver needs a url that begins with http:// or https://")
-    return Webhook(url)
+    settings = settings_of(receiver, WebhookSettings)
+    if settings.url_from is None:
+        return Webhook(address(receiver.url, "webhook"), settings.authorization)
+    if receiver.url is not None:
+        raise SettingsError("a webhook receiver has a url or settings.urlFrom, not both")
+    return Webhook(settings.url_from, settings.authorization)
 
 
 class Webhook:
     """One URL."""
 
-    def __init__(self, url: httpx.URL) -> None:
+    def __init__(self, url: httpx.URL | SecretRef, authorization: SecretRef | None = None) -> None:
         self._url = url
+        self._authorization = authorization
 
     def notify(self, notification: Notification) -> None:
         """Post it with its idempotency key, so that a receiver can drop what arrives twice."""
-        headers = {"Idempotency-Key": notification.key}
-        try:
-            # No proxy from the environment: the operator declared this very address.
-            with (
-                httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
-                client.stream("POST", self._url, json=payload(notification), headers=headers) as response,
-            ):
-                if not response.is_success:
-                    raise _refusal(response, self._url.host)
-        except httpx.RequestError as error:
-            # The URL may hold a secret; the host says enough.
-            raise DeliveryError(f"{self._url.host}: {type(error).__name__}: {error}", retryable=True) from error
+        headers = {"Idempotency-Key": notification.key, "Content-Type": "application/json"}
+        if self._authorization is not None:
+            headers["Authorization"] = read_secret(self._authorization)
+        url = self._url if isinstance(self._url, httpx.URL) else address(read_secret(self._url), "webhook")
+        post(url, msgspec.json.encode(payload(notification)), headers)
 
 
 def payload(notification: Notification) -> dict[str, Json]:
@@ -113,6 +112,7 @@ def _annotations(alert: Alert, notification: Notification) -> dict[str, str]:
         "subjects": ", ".join(notification.subjects),
         "message": notification.text,
         **{name: value for name, value in optional.items() if value},
+        **({"late": "true"} if notification.late_seconds else {}),
     }
 
 
@@ -121,28 +121,6 @@ def _common(of_each: Iterable[dict[str, str]]) -> dict[str, Json]:
     every = list(of_each)
     first = every[0] if every else {}
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in every)}
-
-
-def _refusal(response: httpx.Response, host: str) -> DeliveryError:
-    status = response.status_code
-    reason = next(response.iter_raw(REASON_BYTES), b"").decode("utf-8", "replace")
-    return DeliveryError(
-        f"{host} answered {status} {' '.join(reason.split())}".strip(),
-        retryable=status >= 500 or status in RETRYABLE,
-        retry_after=_retry_after(response),
-    )
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Read ``Retry-After``: seconds, or a date that is compared with the receiver's own clock."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        until = parsedate_to_datetime(value)
-        return max(0.0, (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def _quoted(value: str) -> str:

@@ -13,6 +13,7 @@ from watchkeeper.schemas.declared import (
     Monitor,
     Objective,
     PriceTable,
+    Receiver,
     Route,
     System,
     ValueModel,
@@ -49,6 +50,7 @@ def collect(parsed: list[tuple[str, Declared]]) -> Declarations:
         prices=of(PriceTable),
         values=of(ValueModel),
         monitors=of(Monitor),
+        receivers=of(Receiver),
         routes=of(Route),
     )
 

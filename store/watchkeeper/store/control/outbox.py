@@ -1,16 +1,24 @@
-"""Messages that must reach a receiver: written with the change that they tell of, leased, attempted, recorded."""
+"""Messages that must reach a receiver: written with the change that they tell of, leased, attempted, recorded.
+
+Messages of one receiver about one (service, model) go in order: what is newer waits for what is older. Old messages
+about one may be carried by the newest: they wait no longer by themselves and share what becomes of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, exists, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from watchkeeper.store.control.connection import Transaction, as_record
-from watchkeeper.store.control.records import Attempt, Backlog, Message, Sending
+from watchkeeper.store.control.records import Attempt, Backlog, Leased, Message, Result, Sending
 from watchkeeper.store.control.tables import delivery
 from watchkeeper.store.control.tables import outbox as table
+
+LONGEST_WAIT = timedelta(hours=1)
+"""No attempt is ever put off for longer: what is due later than that was written before the clock went back."""
 
 
 def put(tx: Transaction, message: Message) -> bool:
@@ -27,6 +35,8 @@ def put(tx: Transaction, message: Message) -> bool:
             "state": Sending.WAITING.value,
             "attempts": 0,
             "created_at": message.created_at,
+            "queued_at": message.queued_at,
+            "unsure": False,
         },
     )
 
@@ -38,14 +48,34 @@ def due_receivers(tx: Transaction, now: datetime) -> list[str]:
     ]
 
 
-def lease(tx: Transaction, receiver: str, now: datetime, holder: str, length: timedelta) -> Message | None:
-    """Take the oldest message that is due for this receiver; nobody else gets it until the lease ends."""
-    oldest = select(table.c.id).where(_due(now), table.c.receiver == receiver).order_by(table.c.id).limit(1)
-    for (row_id,) in tx.rows(oldest):
+def lease(
+    tx: Transaction, receiver: str, now: datetime, holder: str, length: timedelta, *, late: timedelta | None = None
+) -> Leased | None:
+    """Take the oldest message that is due for this receiver; nobody else gets it until the lease ends.
+
+    Where it waits for longer than ``late``, the newest one about the same thing is taken in its place and carries
+    it, with all between. One that may have arrived is never carried: it goes again by itself, under its own key.
+    """
+    oldest = (
+        select(
+            table.c.id, table.c.fingerprint, table.c.incident_id, table.c.queued_at, table.c.unsure, table.c.attempts
+        )
+        .where(_due(now), table.c.receiver == receiver)
+        .order_by(table.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=table)
+    )
+    for row_id, fingerprint, incident_id, queued_at, unsure, attempts in tx.rows(oldest):
+        chosen = row_id
+        if late is not None and not unsure and now - queued_at >= late:
+            chosen = _carry(tx, row_id, receiver, fingerprint, attempts)
         # Another sender may have taken it since: its lease makes this touch no row.
-        taken = update(table).where(table.c.id == row_id, _due(now)).values(leased_by=holder, leased_until=now + length)
-        if tx.write(taken):
-            return _read(tx, table.c.id == row_id)[0]
+        mine = {"leased_by": holder, "leased_until": now + length, "unsure": True}
+        if not tx.write(update(table).where(table.c.id == chosen, _due(now)).values(mine)):
+            return None
+        message = _read(tx, table.c.id == chosen)[0]
+        carried = _read(tx, table.c.carried_by == chosen)
+        return Leased(message, tuple(carried), _receipt(tx, receiver, incident_id), unsure)
     return None
 
 
@@ -55,25 +85,52 @@ def release(tx: Transaction, holder: str) -> int:
     return tx.write(free)
 
 
-def record(tx: Transaction, key: str, attempt: Attempt, state: Sending, next_attempt_at: datetime | None) -> None:
-    """Store the result of one attempt and end the lease."""
-    done = update(table).where(table.c.key == key)
-    tx.write(
-        done.values(
-            state=state.value,
-            attempts=table.c.attempts + 1,
-            next_attempt_at=next_attempt_at,
-            leased_by=None,
-            leased_until=None,
-        )
-    )
-    row_id = select(table.c.id).where(table.c.key == key).scalar_subquery()
-    tx.write(insert(delivery).values(outbox_id=row_id, at=attempt.at, outcome=attempt.outcome, detail=attempt.detail))
+def hurry(tx: Transaction, now: datetime) -> int:
+    """Make everything due that waits for another attempt: the clock went back, its times mean nothing any more."""
+    waits = update(table).where(table.c.state == Sending.WAITING.value, table.c.next_attempt_at > now)
+    return tx.write(waits.values(next_attempt_at=now))
+
+
+def record(tx: Transaction, key: str, result: Result) -> None:
+    """Store the result of one attempt, for what the message carries as well, and end the lease."""
+    (row_id,) = tx.rows(select(table.c.id).where(table.c.key == key)).one()
+    both = or_(table.c.id == row_id, table.c.carried_by == row_id)
+    values = {
+        "state": result.state.value,
+        "next_attempt_at": result.next_attempt_at,
+        "unsure": result.unsure,
+        "leased_by": None,
+        "leased_until": None,
+    }
+    tx.write(update(table).where(both).values(attempts=table.c.attempts + 1, **values))
+    if result.receipt is not None:
+        tx.write(update(table).where(table.c.id == row_id).values(receipt=result.receipt))
+    attempt = result.attempt
+    for one, other in [*tx.rows(select(table.c.id, table.c.carried_by).where(both).order_by(table.c.id))]:
+        detail = attempt.detail if other is None else f"with {key}. {attempt.detail}".rstrip(". ")
+        tx.write(insert(delivery).values(outbox_id=one, at=attempt.at, outcome=attempt.outcome, detail=detail))
 
 
 def of_incident(tx: Transaction, incident_id: str) -> list[Message]:
     """Give every message about one incident with its attempts, the oldest first."""
     return _read(tx, table.c.incident_id == incident_id)
+
+
+def newest_delivered(tx: Transaction, receivers: Iterable[str], since: datetime) -> list[Message]:
+    """Give, for each of these receivers, the newest delivered message about each incident that is open or ended since.
+
+    A receiver that keeps no state of its own (Alertmanager) is told these again and again.
+    """
+    later = table.alias("later")
+    newest = ~exists().where(
+        later.c.state == Sending.DELIVERED.value,
+        later.c.receiver == table.c.receiver,
+        later.c.fingerprint == table.c.fingerprint,
+        later.c.id > table.c.id,
+    )
+    standing = or_(table.c.transition != "resolved", table.c.queued_at >= since)
+    own = and_(table.c.state == Sending.DELIVERED.value, table.c.receiver.in_([*receivers]))
+    return _read(tx, and_(own, standing, newest))
 
 
 def backlog(tx: Transaction) -> Backlog:
@@ -84,19 +141,39 @@ def backlog(tx: Transaction) -> Backlog:
     return Backlog(waiting, states.get(Sending.DEAD.value, (0, None))[0], oldest)
 
 
+def _carry(tx: Transaction, oldest: int, receiver: str, fingerprint: str, attempts: int) -> int:
+    """Let the newest waiting message about the same thing carry the others; give its row."""
+    waiting = and_(
+        table.c.state == Sending.WAITING.value, table.c.receiver == receiver, table.c.fingerprint == fingerprint
+    )
+    newest = tx.rows(select(func.max(table.c.id)).where(waiting)).scalar() or oldest
+    if newest != oldest:
+        tx.write(update(table).where(waiting, table.c.id < newest).values(carried_by=newest))
+        tx.write(update(table).where(table.c.id == newest).values(attempts=attempts))
+    return newest
+
+
+def _receipt(tx: Transaction, receiver: str, incident_id: str) -> str | None:
+    known = and_(table.c.receiver == receiver, table.c.incident_id == incident_id, table.c.receipt.is_not(None))
+    return tx.rows(select(table.c.receipt).where(known).order_by(table.c.id.desc()).limit(1)).scalar()
+
+
 def _due(now: datetime) -> ColumnElement[bool]:
-    """Waiting, its time has come, nobody holds it, and nothing older about the same incident goes first."""
+    """Waiting by itself, its time has come, nobody holds it, and nothing older about the same thing goes first."""
     older = table.alias("older")
     first = ~exists().where(
         older.c.state == Sending.WAITING.value,
         older.c.receiver == table.c.receiver,
         older.c.fingerprint == table.c.fingerprint,
+        older.c.carried_by.is_(None),
         older.c.id < table.c.id,
     )
+    at, until = table.c.next_attempt_at, table.c.leased_until
     return and_(
         table.c.state == Sending.WAITING.value,
-        or_(table.c.next_attempt_at.is_(None), table.c.next_attempt_at <= now),
-        or_(table.c.leased_until.is_(None), table.c.leased_until <= now),
+        table.c.carried_by.is_(None),
+        or_(at.is_(None), at <= now, at > now + LONGEST_WAIT),
+        or_(until.is_(None), until <= now, until > now + LONGEST_WAIT),
         first,
     )
 
@@ -116,9 +193,12 @@ def _read(tx: Transaction, which: ColumnElement[bool]) -> list[Message]:
             transition=row["transition"],
             payload=row["payload"],
             created_at=row["created_at"],
+            queued_at=row["queued_at"],
             state=Sending(row["state"]),
             attempts=row["attempts"],
             next_attempt_at=row["next_attempt_at"],
+            unsure=row["unsure"],
+            receipt=row["receipt"],
             deliveries=tuple(attempts.get(row["id"], ())),
         )
         for row in rows

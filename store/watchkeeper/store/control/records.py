@@ -134,7 +134,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One row of the outbox: one change of one incident for one receiver."""
+    """One row of the outbox: one change of one incident for one receiver.
+
+    ``created_at`` is when it happened, ``queued_at`` when it was written here: in a replay these differ. ``unsure``: an
+    attempt may have arrived although nobody heard the answer. ``receipt`` is what the receiver calls the message.
+    """
 
     key: str
     receiver: str
@@ -143,10 +147,41 @@ class Message:
     transition: str
     payload: dict[str, Json]
     created_at: datetime
+    queued_at: datetime
     state: Sending = Sending.WAITING
     attempts: int = 0
     next_attempt_at: datetime | None = None
+    unsure: bool = False
+    receipt: str | None = None
     deliveries: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A message to attempt now. ``carried`` are older ones about the same incident that it stands for, oldest first.
+
+    ``receipt`` is what the receiver called the last message about the same incident; ``unsure`` says that an earlier
+    attempt may have arrived.
+    """
+
+    message: Message
+    carried: tuple[Message, ...] = ()
+    receipt: str | None = None
+    unsure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of an attempt: where the message stands now, and when the next attempt is due.
+
+    ``unsure`` says that it may have arrived all the same.
+    """
+
+    attempt: Attempt
+    state: Sending
+    next_attempt_at: datetime | None = None
+    unsure: bool = False
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

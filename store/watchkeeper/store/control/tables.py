@@ -117,9 +117,13 @@ class _Outbox(TypedColumns):
     state: Named[str] = Column(Words)
     attempts: Named[int]
     created_at: Named[datetime] = Column(Utc)
+    queued_at: Named[datetime] = Column(Utc)
     next_attempt_at: Named[datetime | None] = Column(Utc)
     leased_by: Named[str | None] = Column(Words)
     leased_until: Named[datetime | None] = Column(Utc)
+    unsure: Named[bool]
+    carried_by: Named[int | None] = Column(RowNumber)
+    receipt: Named[str | None] = Column(Words)
 
 
 outbox = Table(
@@ -129,7 +133,17 @@ outbox = Table(
     UniqueConstraint("key"),
     Index(None, "state", "receiver", "fingerprint", "id"),
     Index(None, "incident_id"),
+    Index(None, "carried_by"),
 )
+
+
+class _SigningKey(TypedColumns):
+    name: Named[str] = Column(Words, primary_key=True)
+    secret: Named[str] = Column(Words)
+    created_at: Named[datetime] = Column(Utc)
+
+
+signing_key = Table("signing_key", metadata, _SigningKey)
 
 
 class _Delivery(TypedColumns):

@@ -1,0 +1,85 @@
+"""Posts to a receiver over HTTP, and reads from the answer whether another attempt is sensible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from watchkeeper.schemas.errors import DeliveryError, SettingsError
+
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+RETRYABLE = frozenset({408, 425, 429})
+UNSURE = frozenset({408, 502, 504})
+"""Answers of something in between: what stands behind it may have taken the message."""
+
+REASON_BYTES = 300
+ANSWER_BYTES = 64 * 1024
+
+
+def address(text: str | None, what: str) -> httpx.URL:
+    """Read the URL that a receiver of type ``what`` needs.
+
+    Raises:
+        SettingsError: it is missing, or no http or https URL.
+
+    """
+    try:
+        url = httpx.URL(text or "")
+    except httpx.InvalidURL as error:
+        raise SettingsError(f"a {what} receiver needs a url: {error}") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise SettingsError(f"a {what} receiver needs a url that begins with http:// or https://")
+    return url
+
+
+def post(url: httpx.URL, body: bytes, headers: Mapping[str, str], method: str = "POST") -> bytes:
+    """Send it and give the answer, of which no more than a little is read.
+
+    Raises:
+        DeliveryError: not a 2xx answer, or none at all.
+
+    """
+    try:
+        # No proxy from the environment: the operator declared this very address.
+        with (
+            httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
+            client.stream(method, url, content=body, headers=dict(headers)) as response,
+        ):
+            if not response.is_success:
+                raise _refusal(response, url.host)
+            return next(response.iter_bytes(ANSWER_BYTES), b"")
+    except httpx.RequestError as error:
+        # The URL may hold a secret; the host says enough.
+        raise DeliveryError(
+            f"{url.host}: {type(error).__name__}: {error}",
+            retryable=True,
+            unsure=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
+        ) from error
+
+
+def _refusal(response: httpx.Response, host: str) -> DeliveryError:
+    status = response.status_code
+    try:
+        reason = next(response.iter_raw(REASON_BYTES), b"").decode("utf-8", "replace")
+    except httpx.RequestError:
+        reason = ""
+    return DeliveryError(
+        f"{host} answered {status} {' '.join(reason.split())}".strip(),
+        retryable=status >= 500 or status in RETRYABLE,
+        retry_after=retry_after(response),
+        unsure=status in UNSURE,
+    )
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Read ``Retry-After``: seconds, or a date that is compared with the receiver's own clock."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value)
+        return max(0.0, (until - parsedate_to_datetime(response.headers.get("date", ""))).total_seconds())
+    except (ValueError, TypeError):
+        return None
