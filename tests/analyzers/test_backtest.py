@@ -96,3 +96,54 @@ def test_what_cannot_be_replayed_is_refused_with_the_reason(tmp_path: Path) -> N
     text.write_text("no")
     with pytest.raises(InputError, match=r"cannot read .*text\.parquet as Parquet"):
         backtest(text, 14)
+
+
+class Killed(Exception):
+    pass
+
+
+def lively(days: int = 96) -> pl.DataFrame:
+    """Two faults, one of them in the outcomes, so that there is something to forget."""
+    carrier = pl.when(from_day(40)).then(pl.col("carrier").replace("B6", "JBU")).otherwise(pl.col("carrier"))
+    wrong = from_day(60) & (pl.int_range(pl.len()) % 4 == 0)
+    return made(days=days, rows=60).with_columns(
+        carrier.alias("carrier"),
+        pl.when(wrong).then(1 - pl.col("outcome")).otherwise(pl.col("outcome")).alias("outcome"),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    return backtest(written(lively(), tmp_path_factory.mktemp("whole")), 28)
+
+
+@pytest.mark.parametrize("at", [50, 90])
+def test_one_that_was_killed_goes_on_and_says_the_same(at: int, whole: dict[str, object], tmp_path: Path) -> None:
+    file = written(lively(), tmp_path)
+    heard: list[int] = []
+
+    def told(done: int, days: int) -> None:
+        assert days == 96
+        heard.append(done)
+        if done == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        backtest(file, 28, tmp_path / "kept", told)
+    assert heard[-1] == at
+    again: list[int] = []
+    assert backtest(file, 28, tmp_path / "kept", lambda done, _: again.append(done)) == whole
+    assert again[-1] == 96
+    assert again[0] == (at - 1) // 28 * 28 + 1 or at < 57  # before the reference is kept, it begins anew
+
+
+def test_another_file_or_reference_is_begun_anew(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    few = made(days=30, rows=20)
+    for frame, days in ((few, 14), (few.filter(~from_day(29)), 14), (few, 15)):
+        heard: list[int] = []
+        found = backtest(written(frame, tmp_path), days, kept, lambda done, _, heard=heard: heard.append(done))
+        assert heard[0] <= 2
+    nothing: list[int] = []
+    assert backtest(written(few, tmp_path), 15, kept, lambda done, _: nothing.append(done)) == found
+    assert nothing == []

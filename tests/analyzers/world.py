@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from watchkeeper.analyzers import backtest
+from watchkeeper.analyzers import backtest_rows
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.schemas.declared import Declarations
@@ -88,15 +88,15 @@ class World:
         self.loads += 1
         number = pl.int_range(pl.len()).cast(pl.String)
         frame = frame.with_columns((pl.lit(f"{service}/{model}/{self.loads}/") + number).alias("row_id"))
-        batch = backtest._predictions(frame, service)
+        batch = backtest_rows.predictions(frame, service)
         models = [replace(rows, model=model) for rows in batch.models]
         if segments is not None:
-            models = [replace(rows, segments=backtest._wide(segments)) for rows in models]
+            models = [replace(rows, segments=backtest_rows.wide(segments)) for rows in models]
         made = batch.frame.with_columns(
             pl.lit(model).alias("model"), *(pl.DataFrame() if fields is None else fields).iter_columns()
         )
         named = replace(batch, frame=made, models=models, extra=dict(enumerate(map(dict, extra))))
-        self.loader.load(Batch(predictions=named, outcomes=backtest._outcomes(frame, service)))
+        self.loader.load(Batch(predictions=named, outcomes=backtest_rows.outcomes(frame, service)))
         return self
 
     def with_reference(self, at: datetime | None = None, days: int = REFERENCE_DAYS) -> World:

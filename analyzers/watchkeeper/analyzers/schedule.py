@@ -88,6 +88,11 @@ class Schedule:
         """The last window end that each analyzer was evaluated at."""
         return dict(self._watermarks)
 
+    @property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """The findings that are active now."""
+        return tuple(self._open.values())
+
     def run_due(self, now: datetime | None = None) -> int:
         """Evaluate every window that has ended and was not evaluated yet; give how many evaluations that took.
 

@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 something failed; 2 a setting, option or declared file can
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import pkgutil
 import sys
@@ -132,16 +131,20 @@ def import_file(
 
 @cli.command()
 def backtest(
-    file: Annotated[Path, typer.Argument(help="Parquet file in the columns of docs/backtest.md.")],
-    out: Annotated[Path, typer.Option(help="Where the findings go, as JSON.")],
+    files: Annotated[list[Path], typer.Argument(help="Parquet files in the columns of docs/backtest.md.")],
+    out: Annotated[Path, typer.Option(help="Where the findings go, as JSON; with several files a folder.")],
     reference_days: Annotated[int, typer.Option(min=1, help="Days at the start to compare with.")] = 28,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Files replayed at once. Default: one a core.", show_default=False)
+    ] = None,
 ) -> None:
-    """Replay a file day by day, no look-ahead: what would we have been told, and when?"""
-    from watchkeeper.analyzers.backtest import backtest as replay  # noqa: PLC0415
+    """Replay files day by day, no look-ahead: what would we have been told, and when?"""
+    from watchkeeper.app.backtesting import lines, run, streams  # noqa: PLC0415
 
-    report = replay(file, reference_days)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1) + "\n")
+    with options.bars() as hear:
+        reports = run(streams(files, out), reference_days, jobs or os.cpu_count() or 1, hear)
+    for line in lines(reports):
+        typer.echo(line)
 
 
 @cli.command()

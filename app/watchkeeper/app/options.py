@@ -80,3 +80,23 @@ def progress(title: str, total: int, *, hidden: bool) -> Generator[Callable[[int
     with Progress(console=Console(stderr=True)) as bars:
         task = bars.add_task(title, total=total)
         yield lambda done: bars.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def bars() -> Generator[Callable[[str, int, int], object]]:
+    """Show how far each of several things is, where someone looks; tell it name, done and total."""
+    if not sys.stderr.isatty():
+        yield lambda _name, _done, _total: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress, TaskID  # noqa: PLC0415
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True)) as shown:
+
+        def hear(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = shown.add_task(name, total=total)
+            shown.update(tasks[name], completed=done, total=total)
+
+        yield hear

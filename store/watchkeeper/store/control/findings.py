@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, cast, get_type_hints
 
 import msgspec
 from sqlalchemy import literal, select
 
-from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity
+from watchkeeper.schemas.findings import Finding, Severity
+from watchkeeper.store import statements
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.tables import finding as table
 
@@ -31,7 +30,7 @@ def get(tx: Transaction, keys: Iterable[str], *, snapshots: bool = True) -> dict
         # Snapshots are most of the bytes: a list of incidents does not read them.
         snapshot = table.c.snapshot if snapshots else literal(None, table.c.snapshot.type)
         query = select(table.c.key, table.c.statement, snapshot).where(table.c.key.in_(wanted[at : at + CHUNK]))
-        found |= {key: _read(statement, inputs or {}) for key, statement, inputs in tx.rows(query)}
+        found |= {key: statements.read(statement, inputs or {}) for key, statement, inputs in tx.rows(query)}
     return found
 
 
@@ -51,7 +50,7 @@ def recent(
         query = query.where(table.c.severity == severity.value)
     if since is not None:
         query = query.where(table.c.as_of >= since)
-    return [_read(statement, {}) for (statement,) in tx.rows(query)]
+    return [statements.read(statement, {}) for (statement,) in tx.rows(query)]
 
 
 def _row(finding: Finding) -> dict[str, object]:
@@ -64,18 +63,6 @@ def _row(finding: Finding) -> dict[str, object]:
         "severity": finding.severity.value,
         "active": finding.active,
         "as_of": finding.as_of,
-        "statement": msgspec.to_builtins(replace(finding, evidence=replace(finding.evidence, snapshot={}))),
+        "statement": statements.of(finding),
         "snapshot": msgspec.to_builtins(finding.evidence.snapshot),
     }
-
-
-def _read(statement: Json, snapshot: Json) -> Finding:
-    stored = cast("dict[str, Any]", statement)
-    evidence = cast("dict[str, Any]", {**stored["evidence"], "snapshot": snapshot})
-    rest: dict[str, Any] = {
-        name: msgspec.convert(stored[name], kind) for name, kind in _TYPES.items() if name in stored
-    }
-    return Finding(evidence=Evidence(**evidence), **rest)
-
-
-_TYPES = {name: kind for name, kind in get_type_hints(Finding).items() if name != "evidence"}

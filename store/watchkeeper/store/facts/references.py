@@ -77,6 +77,11 @@ def make_due(facts: FactStore, as_of: datetime, days: int, min_rows: int = MIN_R
     return made
 
 
+def any_made(facts: FactStore) -> bool:
+    """Whether any model has a reference."""
+    return not facts.read("SELECT 1 FROM reference_profiles LIMIT 1").is_empty()
+
+
 def _turned(facts: FactStore, as_of: datetime, days: int, min_rows: int) -> pl.DataFrame:
     """Find the features whose epoch ended with a change of type, and whose first days of the new type are over."""
     return facts.read(

@@ -1,0 +1,131 @@
+"""The rows of a file of the past, as the store takes them: in stretches of time, each thing when it became known.
+
+Rows come by when they were made, outcomes by when they became known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from watchkeeper.schemas.errors import InputError
+from watchkeeper.store.clock import stored
+from watchkeeper.store.facts.batch import Batch, ModelRows, Predictions, Wide
+
+STRETCH = timedelta(days=28)
+"""How much of the file is loaded at a time."""
+SEGMENT = "segment"
+MODEL = "model"
+
+_RENAMED = {"tokens_in": "tokens_input", "tokens_out": "tokens_output"}
+_OPERATIONS = ("score", "latency_ms", "attempts", "tokens_in", "tokens_out", "cost")
+_KNOWN = {"ts", "prediction", "outcome", "outcome_ts", SEGMENT, "ok", *_OPERATIONS}
+
+
+def read(file: Path) -> pl.DataFrame:
+    """Read the file; its times are naive UTC afterwards."""
+    try:
+        frame = pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"cannot read {file} as Parquet: {error}") from None
+    if "ts" not in frame.columns or frame.height == 0:
+        raise InputError(f"{file} needs at least one row and a column ts (the time of the row, UTC)")
+    return frame.with_columns(_naive(frame, name) for name in ("ts", "outcome_ts") if name in frame.columns)
+
+
+def _naive(frame: pl.DataFrame, name: str) -> pl.Expr:
+    dtype = frame.schema[name]
+    if not isinstance(dtype, pl.Datetime):
+        raise InputError(f"column {name} must hold times, not {dtype}")
+    column = pl.col(name)
+    if dtype.time_zone is not None:
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return column.cast(pl.Datetime("us"))
+
+
+def day_of(time: object) -> datetime:
+    """Give the day (UTC) of a time."""
+    if not isinstance(time, datetime):
+        raise InputError("column ts holds no time at all")
+    return time.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
+
+
+def batches(
+    frame: pl.DataFrame, service: str, first: datetime, end: datetime, since: datetime
+) -> Iterator[tuple[Batch, datetime]]:
+    """Hand out the file's days [first, end) in stretches, from the one on that begins at ``since``."""
+    frame = frame.with_columns(pl.int_range(pl.len()).cast(pl.String).alias("row_id"))
+    late = outcomes(frame, service)
+    start = since
+    while start < end:
+        until = min(start + STRETCH, end)
+        low, high = stored(start), stored(until)
+        rows = frame.filter((pl.col("ts") >= low) & (pl.col("ts") < high))
+        known = None
+        if late is not None:
+            since_first = (pl.col("known_at") >= low) | (start == first)
+            known = late.filter(since_first & (pl.col("known_at") < high))
+        yield Batch(predictions=predictions(rows, service), outcomes=known), until
+        start = until
+
+
+def predictions(frame: pl.DataFrame, service: str) -> Predictions:
+    """Give rows as predictions; unknown columns are features."""
+    columns = set(frame.columns)
+    operations = [name for name in _OPERATIONS if name in columns and name != "attempts"]
+    made = frame.select(
+        pl.col("row_id").alias("id"),
+        "ts",
+        pl.col("ts").alias("received_at"),
+        pl.lit(service).alias("service"),
+        pl.lit(MODEL).alias("model"),
+        *(_text_and_number(frame, "prediction", "prediction") if "prediction" in columns else ()),
+        *(pl.col(name).alias(_RENAMED.get(name, name)) for name in operations),
+        (pl.col("attempts") if "attempts" in columns else pl.lit(1)).alias("attempts"),
+        _status() if "ok" in columns else pl.lit("ok").alias("status"),
+    )
+    features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, "row_id"}]
+    segments = [pl.col(SEGMENT).cast(pl.String)] if SEGMENT in columns else []
+    positions = np.arange(frame.height)
+    rows = ModelRows(service, MODEL, positions, wide(frame.select(features)), wide(frame.select(segments)))
+    return Predictions(made, [rows], {})
+
+
+def wide(frame: pl.DataFrame) -> Wide:
+    """Give a frame as the columns of one model."""
+    return Wide({column.name: column for column in frame})
+
+
+def outcomes(frame: pl.DataFrame, service: str) -> pl.DataFrame | None:
+    """Give what came true; None where the file does not say when that became known."""
+    if not {"outcome", "outcome_ts"} <= set(frame.columns):
+        return None
+    known = frame.filter(pl.col("outcome").is_not_null() & pl.col("outcome_ts").is_not_null())
+    return known.select(
+        pl.col("row_id").alias("prediction_id"),
+        pl.col("ts").alias("prediction_ts"),
+        pl.lit(service).alias("service"),
+        *_text_and_number(frame, "outcome", "value"),
+        pl.col("outcome_ts").alias("known_at"),
+        pl.col("outcome_ts").alias("received_at"),
+    )
+
+
+def _text_and_number(frame: pl.DataFrame, column: str, name: str) -> tuple[pl.Expr, pl.Expr]:
+    dtype = frame.schema[column]
+    text = pl.col(column).cast(pl.String).alias(name)
+    countable = dtype.is_numeric() or dtype == pl.Boolean
+    number = pl.col(column).cast(pl.Float64) if countable else pl.lit(None, pl.Float64)
+    return text, number.alias(f"{name}_number")
+
+
+def _status() -> pl.Expr:
+    return pl.when(pl.col("ok").cast(pl.Boolean)).then(pl.lit("ok")).otherwise(pl.lit("error")).alias("status")
+
+
+def _feature(name: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(name).cast(pl.Float64 if dtype.is_numeric() else pl.String)
