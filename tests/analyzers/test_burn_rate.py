@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.slo import burn_rate
 from watchkeeper.analyzers.slo.burn_rate import burning, policy
-from watchkeeper.schemas.declared import Declarations, Objective, Sli
+from watchkeeper.schemas.declared import Declarations, Objective
 from watchkeeper.schemas.findings import Severity
+from watchkeeper.schemas.objectives import Sli
 
 BURN = burn_rate.ANALYZER
 HOUR = timedelta(hours=1)

@@ -12,7 +12,8 @@ from analyzers.world import World, day, from_day, made
 
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
-from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, Sli, System, ValueModel
+from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, System, ValueModel
+from watchkeeper.schemas.objectives import Sli
 from watchkeeper.store.facts import telemetry
 from watchkeeper.store.facts.batch import Batch
 

@@ -10,8 +10,9 @@ from analyzers.world import World, day
 
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.analyzers.slo import burn_rate
-from watchkeeper.schemas.declared import Declarations, Objective, Sli
+from watchkeeper.schemas.declared import Declarations, Objective
 from watchkeeper.schemas.findings import Severity, Window
+from watchkeeper.schemas.objectives import Sli
 
 HOUR = timedelta(hours=1)
 NAME = burn_rate.ANALYZER.name

@@ -12,19 +12,14 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from watchkeeper.schemas import openslo
+from watchkeeper.schemas import openslo, sloth
 from watchkeeper.schemas.durations import duration
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.events import Name, Text
+from watchkeeper.schemas.objectives import Declared, Objective
 from watchkeeper.schemas.settings import Days
 
 T = TypeVar("T")
-
-
-class Declared(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
-    """What every declared thing has."""
-
-    name: Name = ""
 
 
 class Retention(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
@@ -52,9 +47,9 @@ class System(Declared, frozen=True):
     runbook: Text | None = None
     contact: Text | None = None
     retention: Retention | None = None
-    sites: list[Name] = []
+    sites: list[Name] = msgspec.field(default_factory=list[Name])
     expect_every: str | None = None
-    protected: list[Name] = []
+    protected: list[Name] = msgspec.field(default_factory=list[Name])
 
     @property
     def silence(self) -> timedelta | None:
@@ -116,7 +111,9 @@ class Monitor(Declared, frozen=True):
     analyzer: Name
     service: Name | None = None
     model: Name | None = None
-    params: dict[str, float | int | str | bool | list[str]] = {}
+    params: dict[str, float | int | str | bool | list[str]] = msgspec.field(
+        default_factory=dict[str, float | int | str | bool | list[str]]
+    )
     severity: Literal["page", "ticket", "notice"] | None = None
     enabled: bool = True
 
@@ -137,8 +134,8 @@ class Receiver(Declared, frozen=True):
 
     type: Name
     url: Text | None = None
-    urls: list[Text] = []
-    settings: dict[str, Any] = {}
+    urls: list[Text] = msgspec.field(default_factory=list[Text])
+    settings: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     fallback: Name | None = None
     template: Template | None = None
 
@@ -150,42 +147,14 @@ class Route(Declared, frozen=True):
     """
 
     receiver: Receiver | Name
-    match: dict[Literal["service", "model", "severity", "analyzer"], str] = {}
+    match: dict[Literal["service", "model", "severity", "analyzer"], str] = msgspec.field(
+        default_factory=dict[Literal["service", "model", "severity", "analyzer"], str]
+    )
 
     @property
     def destination(self) -> str:
         """The name under which messages wait: the receiver's, or the route's own for one declared inside it."""
         return self.receiver if isinstance(self.receiver, str) else self.name
-
-
-class Sli(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
-    """Which requests are good. latency: answered within ``maxMs``; errors: status ok; check_failures: no failed check;
-    late: used before it was needed; retries: answered at the first attempt.
-    """
-
-    measure: Literal["latency", "errors", "check_failures", "late", "retries"]
-    max_ms: Annotated[float, Meta(gt=0)] | None = None
-    model: Name | None = None
-
-
-class Objective(Declared, frozen=True):
-    """A promise about one service: this share of requests is good over a rolling window (from OpenSLO v1 kind SLO)."""
-
-    service: Name
-    sli: Sli
-    target: Annotated[float, Meta(gt=0, lt=1)]
-    days: Annotated[float, Meta(gt=0, le=366)]
-    description: Text | None = None
-
-    @property
-    def period(self) -> timedelta:
-        """The length of the rolling window."""
-        return timedelta(days=self.days)
-
-    @property
-    def budget(self) -> float:
-        """The share of requests that may be bad: 1 - target."""
-        return 1.0 - self.target
 
 
 KINDS: dict[str, type[Declared]] = {
@@ -222,6 +191,8 @@ class Declarations(Struct, frozen=True, kw_only=True):
 def parse(document: object, where: str) -> tuple[str, Declared]:
     """Read one YAML document that was already parsed; ``where`` (file and number) is named in errors.
 
+    What OpenSLO or Sloth says comes back as a ``openslo.Document``: its references are looked up once all are read.
+
     >>> parse({"apiVersion": "watchkeeper/v1", "kind": "System", "metadata": {"name": "x"},
     ...        "spec": {"services": ["a"], "owner": "ops"}}, "x.yaml")[1].name
     'x'
@@ -229,24 +200,38 @@ def parse(document: object, where: str) -> tuple[str, Declared]:
     if not isinstance(document, dict):
         raise SettingsError(f"{where}: expected a mapping with apiVersion, kind, metadata and spec")
     doc = cast("dict[str, Any]", document)
+    if sloth.is_own(doc):
+        return sloth.read(doc, where)
     kind, version = doc.get("kind"), doc.get("apiVersion")
     metadata = cast("dict[str, Any]", doc.get("metadata") or {})
     spec = cast("dict[str, Any]", doc.get("spec") or {})
     name = metadata.get("name")
     if not isinstance(name, str) or not name:
         raise SettingsError(f"{where}: metadata.name is missing")
-    if version == "openslo/v1" and kind == "SLO":
-        return "Objective", _objective(name, spec, f"{where} (SLO {name})")
+    at = f"{where} ({kind} {name})"
+    if version == "openslo/v1alpha" and kind in {"SLO", "Service"}:
+        return ("Objective" if kind == "SLO" else kind), sloth.read_v1alpha(kind, name, metadata, spec, at)
+    if version == "openslo/v1" and kind in openslo.SPECS:
+        return ("Objective" if kind == "SLO" else kind), _openslo(kind, openslo.SPECS[kind], metadata, spec, at)
+    if version == "watchkeeper/v1" and kind == "Objective":
+        return "Objective", _openslo(kind, openslo.OwnSpec, metadata, spec, at)
     if version != "watchkeeper/v1" or kind not in KINDS:
         raise SettingsError(
-            f"{where}: cannot read kind {kind!r} of {version!r}; known: openslo/v1 SLO and "
-            f"watchkeeper/v1 {', '.join(KINDS)}"
+            f"{where}: cannot read kind {kind!r} of {version!r}; known: openslo/v1 {', '.join(openslo.SPECS)}; "
+            f"openslo/v1alpha SLO and Sloth's prometheus/v1; watchkeeper/v1 Objective, {', '.join(KINDS)}"
         )
-    at = f"{where} ({kind} {name})"
     declared = _convert({**spec, "name": name}, KINDS[kind], at)
     if isinstance(declared, System):
         _check_silence(declared, at)
     return kind, declared
+
+
+def _openslo(
+    kind: str, spec: type[openslo.Spec], metadata: dict[str, Any], content: dict[str, Any], at: str
+) -> openslo.Document:
+    named = _convert(metadata, openslo.Metadata, at)
+    plain = msgspec.to_builtins(content, str_keys=True)  # YAML reads a startTime as a time
+    return openslo.Document(name=named.name, kind=kind, at=at, metadata=named, spec=_convert(plain, spec, at))
 
 
 def _check_silence(system: System, at: str) -> None:
@@ -256,13 +241,6 @@ def _check_silence(system: System, at: str) -> None:
         _ = system.silence
     except ValueError as error:
         raise SettingsError(f"{at}: expectEvery {error}") from None
-
-
-def _objective(name: str, spec: object, at: str) -> Objective:
-    objective = _convert(openslo.read(name, spec, at), Objective, at)
-    if (objective.sli.measure == "latency") != (objective.sli.max_ms is not None):
-        raise SettingsError(f"{at}: maxMs belongs to measure latency, and latency needs it")
-    return objective
 
 
 def _convert(value: object, kind: type[T], at: str) -> T:

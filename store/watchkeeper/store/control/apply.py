@@ -19,6 +19,7 @@ from watchkeeper.store.control import audit, declared
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.declared import Document, Key
 from watchkeeper.store.control.declared_checks import contradictions, warnings
+from watchkeeper.store.control.declared_lines import with_line
 from watchkeeper.store.control.records import AuditEntry
 
 Check = Callable[[Declarations], Sequence[str]]
@@ -56,13 +57,17 @@ def read(folder: Path, checks: Sequence[Check] = ()) -> tuple[dict[Key, Document
     reading = _Reading()
     for path in sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"} and path.is_file()):
         reading.take_file(path)
-    declarations = declared.collect(reading.parsed)
-    problems = reading.problems + contradictions(declarations)
+    declarations, unresolved = declared.collect(reading.parsed)
+    problems = sorted(reading.problems + unresolved, key=_file) + contradictions(declarations)
     problems += [problem for check in checks for problem in check(declarations)]
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise SettingsError(f"{folder}: {len(problems)} problem(s), nothing was applied:\n{listed}")
     return reading.documents, declarations
+
+
+def _file(problem: str) -> str:
+    return problem.replace(":", ",").partition(",")[0]
 
 
 class _Reading:
@@ -77,9 +82,13 @@ class _Reading:
     def take_file(self, path: Path) -> None:
         number = 0
         try:
-            for number, content in enumerate(yaml.safe_load_all(path.read_text(encoding="utf-8")), 1):
+            text = path.read_text(encoding="utf-8")
+            known = len(self.problems)
+            for number, content in enumerate(yaml.safe_load_all(text), 1):
                 if content is not None:
                     self._take(content, f"{path.name}, document {number}")
+                    self.problems[known:] = [with_line(one, text, number) for one in self.problems[known:]]
+                    known = len(self.problems)
         except yaml.YAMLError as error:
             self.problems.append(f"{path.name}, document {number + 1}: not YAML: {' '.join(str(error).split())}")
         except (OSError, UnicodeDecodeError) as error:

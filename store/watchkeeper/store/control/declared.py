@@ -11,7 +11,6 @@ from watchkeeper.schemas.declared import (
     Declarations,
     Declared,
     Monitor,
-    Objective,
     PriceTable,
     Receiver,
     Route,
@@ -19,7 +18,10 @@ from watchkeeper.schemas.declared import (
     ValueModel,
     parse,
 )
+from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Json
+from watchkeeper.schemas.openslo import Document as Slo
+from watchkeeper.schemas.openslo_resolve import resolve
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.tables import declared as table
 
@@ -35,24 +37,30 @@ def current(tx: Transaction) -> Declarations:
         SettingsError: a stored document cannot be read by this release: correct its file and apply again.
 
     """
-    return collect([parse(document, f"stored {kind} {name}") for (kind, name), document in documents(tx).items()])
+    parsed = [parse(document, f"stored {kind} {name}") for (kind, name), document in documents(tx).items()]
+    declarations, problems = collect(parsed)
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return declarations
 
 
-def collect(parsed: list[tuple[str, Declared]]) -> Declarations:
-    """Sort parsed documents by what they are."""
+def collect(parsed: list[tuple[str, Declared]]) -> tuple[Declarations, list[str]]:
+    """Sort parsed documents by what they are; also say which objectives cannot be made of them."""
+    objectives, problems = resolve(one for _, one in parsed if isinstance(one, Slo))
 
     def of(kind: type[T]) -> tuple[T, ...]:
         return tuple(declared for _, declared in parsed if isinstance(declared, kind))
 
-    return Declarations(
+    declarations = Declarations(
         systems=of(System),
-        objectives=of(Objective),
+        objectives=tuple(objectives),
         prices=of(PriceTable),
         values=of(ValueModel),
         monitors=of(Monitor),
         receivers=of(Receiver),
         routes=of(Route),
     )
+    return declarations, problems
 
 
 def documents(tx: Transaction) -> dict[Key, Document]:
