@@ -128,7 +128,9 @@ def test_the_opentelemetry_sdk(server: Server, compression: Compression) -> None
     assert told["latency_ms"] == pytest.approx((chat.end_time - chat.start_time) / 1e6)
     assert "private" not in json.dumps(rows, default=str)
     assert server.rows("SELECT sum(requests)::INT AS n FROM traffic_hour WHERE dim = ''") == [{"n": 1}]
-    assert server.rows("SELECT value FROM traffic_hour WHERE dim = 'team'") == [{"value": "payments"}]
+    assert server.rows("SELECT value FROM traffic_hour WHERE dim = 'team' GROUP BY value HAVING sum(requests) > 0") == [
+        {"value": "payments"}
+    ]
     assert server.rows("SELECT what, n FROM ignored") == [{"what": "span", "n": 1}]
 
 

@@ -15,7 +15,7 @@ from watchkeeper.collector.genai.aliases import aliases
 from watchkeeper.collector.genai.text import GONE, redactor
 from watchkeeper.collector.genai.tokens import tokens
 from watchkeeper.schemas.errors import SettingsError
-from watchkeeper.schemas.events import Fallback, Prediction, Tokens
+from watchkeeper.schemas.events import Prediction, Tokens
 from watchkeeper.schemas.settings import Ingest
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "big"}
@@ -143,38 +143,6 @@ def test_an_exception_event_tells_the_class_and_no_status_is_no_error() -> None:
     assert one(CHAT, failed=True, events=[raised]).error_class == "rate_limited"
     assert one(CHAT, events=[raised]).status == "ok"
     assert one(CHAT | {"langfuse.observation.level": "ERROR"}).status == "error"
-
-
-def sibling(start: float, model: str = "big", **parts: object) -> dict[str, object]:
-    return span(CHAT | {"gen_ai.request.model": model}, start=TS + start, parentSpanId="00f067aa0ba902b7", **parts)
-
-
-def told(*spans: dict[str, object]) -> list[tuple[str | None, int, Fallback | None]]:
-    return [(p.operation, p.attempts, p.fallback) for p in mapped(*spans).predictions]
-
-
-def test_a_retry_is_one_request_of_two_attempts() -> None:
-    spans = (sibling(0, failed=True), sibling(2, failed=True), sibling(4))
-    assert told(*spans) == [("attempt", 1, None), ("attempt", 1, None), ("chat", 3, None)]
-    assert told(*reversed(spans)) == told(*spans)[::-1]
-
-
-def test_a_fallback_names_the_model_that_failed() -> None:
-    failed = sibling(0, failed=True, status={"code": 2, "message": "429"})
-    fallback = Fallback(from_model="big", reason="rate_limited")
-    assert told(failed, sibling(2, "small")) == [("attempt", 1, None), ("chat", 2, fallback)]
-
-
-def test_what_is_no_retry_stays_two_requests() -> None:
-    two = [("chat", 1, None), ("chat", 1, None)]
-    assert told(sibling(0), sibling(2)) == two, "the first did not fail"
-    assert told(sibling(0, failed=True), sibling(0.5)) == two, "they ran side by side"
-    assert told(sibling(0, failed=True), sibling(2, failed=True)) == two, "nothing came of it"
-    assert told(sibling(0, failed=True), sibling(2) | {"parentSpanId": "00f067aa0ba902b8"}) == two, "other parents"
-    assert told(sibling(0, failed=True), sibling(2) | {"traceId": "1" * 32}) == two, "other traces"
-    assert told(sibling(0, failed=True), sibling(1000)) == two, "long after"
-    without = [part | {"parentSpanId": ""} for part in (sibling(0, failed=True), sibling(2))]
-    assert told(*without) == two, "roots have no parent"
 
 
 def test_a_guardrail_is_a_check_of_what_it_looked_at_and_a_row_of_its_own() -> None:

@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collector.reopening import Reopening
-from collector.sent import TS, kept
-from collector.spans import DECODER, span, traces
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from collector.joined import CHAT, Bench, guard, sibling, whole
+from collector.spans import span
 
-from watchkeeper.collector.decoding import Sent
-from watchkeeper.collector.inbox import Incoming
 from watchkeeper.schemas.errors import StoreUnavailable
-
-CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "big", "team": "a"}
-PARENT = {"parentSpanId": "00f067aa0ba902b7"}
-Spans = Sequence[dict[str, object]]
-
-
-class Bench(Reopening):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, TS + 60)
-
-    def send(self, *spans: dict[str, object], service: str = "shop") -> None:
-        taken = DECODER.check(Sent("otlp_traces", "json", traces(*spans, resource={"service.name": service}), 1000))
-        kept(self.inbox.append(Incoming("otlp_traces", "json", self.now_us, taken.body, taken.rows, (), b"")))
-
-    def told(self) -> list[tuple[object, ...]]:
-        return self.rows(
-            """SELECT id, operation, attempts, fallback_from, fallback_reason, status,
-                      list_sort(list_transform(checks, lambda c: c.name || c.passed))
-               FROM predictions ORDER BY id"""
-        )
-
-    def counted(self) -> list[tuple[object, ...]]:
-        """Every count, by its key; what was taken back wholly is nothing."""
-        traffic = self.rows(
-            """SELECT 'traffic', dim, value, sum(requests)::INT, sum(errors)::INT, sum(check_failures)::INT,
-                      sum(blocked)::INT, sum(attempts)::INT, sum(retried)::INT, sum(fallbacks)::INT,
-                      sum(latency_n)::INT, sum(latency_sum_ms)::INT
-               FROM traffic_hour GROUP BY ALL HAVING sum(requests) <> 0 ORDER BY ALL"""
-        )
-        minutes = self.rows("SELECT 'minutes', sum(requests)::INT, sum(check_failures)::INT FROM traffic_minute")
-        latency = self.rows(
-            "SELECT log_bucket, sum(n)::INT FROM latency_hour GROUP BY ALL HAVING sum(n) <> 0 ORDER BY ALL"
-        )
-        return [*traffic, *minutes, *latency]
 
 
 @pytest.fixture
@@ -56,28 +17,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.close()
-
-
-def sibling(start: float, model: str = "big", **parts: object) -> dict[str, object]:
-    return span(CHAT | {"gen_ai.request.model": model}, start=TS + start, **PARENT, **parts)
-
-
-def guard(of: dict[str, object], name: str = "pii", *, failed: bool = True) -> dict[str, object]:
-    return span(
-        {"openinference.span.kind": "GUARDRAIL"}, name=name, failed=failed, start=TS + 0.5, seconds=0.1,
-        parentSpanId=of["spanId"],
-    )  # fmt: skip
-
-
-def whole(folder: Path, spans: Spans) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-    """What comes of all spans in one request."""
-    folder.mkdir()
-    bench = Bench(folder)
-    bench.send(*spans)
-    bench.load()
-    found = bench.told(), bench.counted()
-    bench.close()
-    return found
 
 
 def chat_of(bench: Bench, sent: dict[str, object], columns: str) -> tuple[object, ...]:
@@ -171,7 +110,7 @@ def test_long_after_they_are_two_requests_and_nothing_waits_for_ever(bench: Benc
     bench.send(sibling(700, failed=True) | {"parentSpanId": "00f067aa0ba902b8"})
     bench.load()
     assert len(bench.rows("SELECT part FROM held")) == 1
-    assert sum(map(len, bench.pump._links._ends.values())) == 1
+    assert bench.pump._links.waiting() == (0, 1)
     assert bench.pump.tell_alone() == 0, "an end is no half"
 
 
@@ -192,39 +131,3 @@ def test_a_load_that_was_not_committed_amends_once(bench: Bench) -> None:
     bench.load()
     assert chat_of(bench, chat, "len(checks)") == (1,)
     assert bench.rows("SELECT count(*) FROM held") == [(1,)]
-
-
-@settings(
-    max_examples=15, deadline=None, derandomize=True, database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
-@given(
-    fates=st.lists(st.sampled_from(["failed", "ok", "guarded", "guarded twice"]), min_size=1, max_size=5),
-    cuts=st.sets(st.integers(0, 12)),
-    loads=st.sets(st.integers(0, 12)),
-    turn=st.booleans(),
-)
-def test_however_spans_are_cut_into_requests_the_same_comes_of_them(
-    tmp_path_factory: pytest.TempPathFactory, fates: list[str], cuts: set[int], loads: set[int], turn: bool
-) -> None:
-    """In the order in which they ended; checks before or after their answer."""
-    spans: list[dict[str, object]] = []
-    for number, fate in enumerate(fates):
-        chat = sibling(2 * number, failed=fate == "failed")
-        checks = [guard(chat, f"g{n}") for n in range({"guarded": 1, "guarded twice": 2}.get(fate, 0))]
-        spans += [*checks, chat] if turn else [chat, *checks]
-    folder = tmp_path_factory.mktemp("cut")
-    bench = Bench(folder)
-    part: list[dict[str, object]] = []
-    for place, one in enumerate(spans):
-        part.append(one)
-        if place in cuts:
-            bench.send(*part)
-            part = []
-            if place in loads:
-                bench.load()
-    bench.send(*part)
-    bench.load()
-    told, counted = bench.told(), bench.counted()
-    bench.close()
-    assert (told, counted) == whole(folder / "whole", spans)

@@ -11,7 +11,7 @@ from collector.sent import TS
 from watchkeeper.collector.decoding import Events, Sent, Taken
 from watchkeeper.collector.registry import discover
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
-from watchkeeper.schemas.events import Fallback, Prediction, Tokens
+from watchkeeper.schemas.events import Prediction, Tokens
 from watchkeeper.schemas.settings import Ingest
 
 DECODER = discover(Ingest())["litellm"]
@@ -128,21 +128,6 @@ def test_what_cannot_be_read_is_refused() -> None:
         decoded(b"{")
     with pytest.raises(TooLarge, match=r"ingest\.max_rows"):
         decoded(json.dumps([PAYLOAD] * 11).encode())
-
-
-def test_failures_and_fallbacks_of_one_trace_are_attempts() -> None:
-    failed = PAYLOAD | {
-        "id": "f1",
-        "status": "failure",
-        "error_str": "slow down",
-        "error_information": {"error_class": "RateLimitError", "error_code": "429"},
-        "model_group": "big",
-    }
-    answered = PAYLOAD | {"startTime": TS + 3, "endTime": TS + 4}
-    made = {p.id: p for p in decoded(json.dumps([failed, answered]).encode())[1].predictions}
-    assert (made["f1"].operation, made["f1"].status, made["f1"].error_class) == ("attempt", "error", "rate_limited")
-    assert made["chatcmpl-1"].attempts == 2
-    assert made["chatcmpl-1"].fallback == Fallback(from_model="big", reason="rate_limited")
 
 
 def test_guardrails_are_checks() -> None:

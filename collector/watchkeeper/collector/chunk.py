@@ -50,7 +50,7 @@ class Chunk:
         """Take what a batch holds."""
         self.add_rejects(batch, one.rejected)
         if one.predictions:
-            rows = self._links.join(one.predictions, self.linked) if one.linked else one.predictions
+            rows = self._links.join(one.predictions, one.linked, self.linked) if one.linked else one.predictions
             self._slices.add(rows, one.unknown, batch.received_us)
         for made in one.columns:
             self._slices.add_columns(made, batch.received_us)
@@ -89,6 +89,7 @@ class Chunk:
             ignored=self._ignored,
             holding=self.linked.holding(self._holding),
             amendments=self.linked.amended(),
+            families=self.linked.families.touched(),
             watermark=watermark,
         )
         return batch, max((end for end in ends if end is not None), default=None)

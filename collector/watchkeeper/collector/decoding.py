@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -100,7 +100,8 @@ class Events:
     ``unknown`` has, by position among the predictions, the fields that the schema does not have. ``ignored`` counts
     rows that are sound but nothing that is kept here, by what they are. ``columns`` holds predictions that came as
     such; their check has looked whose they are. ``halves`` are predictions whose request and response come apart.
-    ``linked`` predictions name their parents: some may belong to others that came before, or are yet to come.
+    ``linked`` says what makes siblings of predictions that may belong together, with others too that came before or are
+    yet to come: that they name the same parent, or only the same trace.
     """
 
     predictions: list[Prediction] = field(default_factory=list[Prediction])
@@ -113,7 +114,7 @@ class Events:
     ignored: Counter[str] = field(default_factory=Counter[str])
     columns: list[Columns] = field(default_factory=list[Columns])
     halves: list[Half] = field(default_factory=list[Half])
-    linked: bool = False
+    linked: Literal["", "parent", "trace"] = ""
 
 
 class Decoder(Protocol):

@@ -1,15 +1,12 @@
 """What belongs together among spans that came in different requests: checks of an answer, attempts of one request.
 
-Spans of one request are joined where they are decoded. Here are their loose ends: a check whose parent was not among
-them, a failure that no later attempt followed. They wait in memory and in the facts, for ten minutes, and meet what
-comes later. A check whose answer is stored already amends it; so does a success the failures before it.
-
-Not found is a failure that comes in after the success that followed it: both stay requests.
+A check is joined with its answer where both come in one request, amends an answer that is stored, and else waits for
+it, in memory and in the facts, for ten minutes. For attempts it is noted which siblings failed (see ``families``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
 
@@ -17,10 +14,12 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
-from watchkeeper.collector.genai.joining import MAX_CHECKS, MAX_PAUSE_NS
+from watchkeeper.collector import families
+from watchkeeper.collector.families import By, Families, Touched
+from watchkeeper.collector.genai.joining import MAX_CHECKS, checked
 from watchkeeper.collector.genai.mapping import CHECKS
 from watchkeeper.collector.pairing import moment
-from watchkeeper.schemas.events import INNER_OPERATIONS, Check, Fallback, Prediction
+from watchkeeper.schemas.events import Check, Prediction
 from watchkeeper.store.facts import held
 from watchkeeper.store.facts.batch import AMENDMENT_COLUMNS, TIME, Holding
 from watchkeeper.store.facts.connection import FactStore
@@ -31,15 +30,12 @@ _WAIT_US = int(held.ENDS_WAIT.total_seconds() * 1e6)
 
 
 class End(Struct, frozen=True, omit_defaults=True):
-    """One loose end: the prediction that it is, when it ended (ns), and what of it counts."""
+    """One loose end: the prediction that it is, when it began (ns), and what it found."""
 
     id: str
     service: str
     start_ns: int
-    end_ns: int
-    model: str
-    error_class: str | None = None
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Check, ...]
 
 
 @dataclass(slots=True)
@@ -47,28 +43,43 @@ class Linked:
     """What one chunk changes: stored predictions, and the ends that wait."""
 
     at_us: int
-    amendments: dict[tuple[str, str], dict[str, object]] = field(
-        default_factory=dict[tuple[str, str], dict[str, object]]
-    )
+    amendments: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
     new: dict[str, list[End]] = field(default_factory=dict[str, list[End]])
     met: set[str] = field(default_factory=set[str])
-    spent: set[str] = field(default_factory=set[str])
+    seen: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """What the chunk brought by now."""
+    families: Touched = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note families of the same moment."""
+        self.families = Touched(self.at_us)
+
+    def sort_out(self, rows: Sequence[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
+        """Give the rows that the chunk did not have yet, and those sent again: the store keeps the first of each."""
+        fresh: list[Prediction] = []
+        again: list[Prediction] = []
+        for row in rows:
+            name = (row.service, row.id)
+            (again if name in self.seen else fresh).append(row)
+            self.seen.add(name)
+        return fresh, again
 
     def amended(self) -> pl.DataFrame | None:
         """Give the amendments as the store takes them."""
         if not self.amendments:
             return None
-        return pl.DataFrame(list(self.amendments.values()), schema=AMENDMENT_COLUMNS)
+        return pl.DataFrame(self.amendments, schema=AMENDMENT_COLUMNS)
 
     def holding(self, base: Holding | None) -> Holding | None:
-        """Give the ends as the store keeps them, beside the halves of the same chunk."""
-        if not self.new and not self.met:
-            return base
+        """Give the ends and failures as the store keeps them, beside the halves of the same chunk."""
         rows = [
-            (key, "check" if end.checks else "attempt", end.service, self.at_us, False, msgspec.json.encode(end))
+            (key, "check", end.service, self.at_us, False, msgspec.json.encode(end))
             for key, ends in self.new.items()
             for end in ends
         ]
+        rows += self.families.kept()
+        if not rows and not self.met:
+            return base
         frame = pl.DataFrame(rows, schema=["key", "part", "service", "held_at", "told", "body"], orient="row")
         frame = frame.with_columns(pl.col("held_at").cast(pl.Int64).cast(TIME))
         whole = base or Holding(moment(self.at_us))
@@ -80,137 +91,82 @@ class Links:
 
     def __init__(self, facts: FactStore) -> None:
         self._ends: dict[str, list[tuple[int, End]]] = {}
-        self._spent: dict[str, int] = {}
-        """Failures that a success followed, and since when: sent again, they are no attempts of the next request."""
+        self._families = Families()
         decode = msgspec.json.Decoder(End).decode
-        for key, held_at, body in held.ends(facts).rows():
+        for key, part, held_at, body in held.ends(facts).rows():
+            if part == families.PART:
+                self._families.restore(body)
+                continue
             at_us = int(held_at.replace(tzinfo=UTC).timestamp() * 1e6)
             self._ends.setdefault(key, []).append((at_us, decode(body)))
 
-    def join(self, rows: Sequence[Prediction], chunk: Linked) -> list[Prediction]:
-        """Give the predictions of one request, joined with what came in others."""
-        waits = bool(self._ends or chunk.new)
-        here: set[str] | None = None
-        joined: list[Prediction] = []
-        for row in rows:
-            one = self._met(row, chunk) if waits else row
-            joined.append(one)
-            if one.operation in CHECKS:
-                here = here or {other.id for other in rows}
-                if one.parent_id and one.checks and one.parent_id not in here:
-                    _add_check(one, chunk)
-                    waits = True
-            elif one.status == "error" and self._may_be_retried(one, chunk):
-                chunk.new.setdefault(_sibling(one), []).append(_end(one))
-                waits = True
-        return joined
-
-    def _may_be_retried(self, row: Prediction, chunk: Linked) -> bool:
-        request = row.parent_id is not None and row.operation not in INNER_OPERATIONS
-        return request and row.id not in self._spent and row.id not in chunk.spent
+    def join(self, rows: Sequence[Prediction], by: By, chunk: Linked) -> list[Prediction]:
+        """Give the predictions of one request, joined with what came in others; note those that may be attempts."""
+        fresh, again = chunk.sort_out(rows)
+        here = {row.id for row in fresh} if self._ends or any(row.operation in CHECKS for row in fresh) else set[str]()
+        joined = checked(fresh) if here else fresh
+        for place, row in enumerate(joined):
+            if self._ends:
+                joined[place] = self._met(row, here, chunk)
+            self._families.look(row, by, chunk.families)
+        for row in fresh:
+            if row.operation in CHECKS and row.parent_id and row.checks:
+                _add_check(row, chunk, together=row.parent_id in here)
+        return joined + again
 
     def commit(self, chunk: Linked) -> None:
         """Take over what a chunk changed, and forget what waited long enough."""
+        self._families.commit(chunk.families)
         for key in chunk.met:
             self._ends.pop(key, None)
         for key, ends in chunk.new.items():
             self._ends.setdefault(key, []).extend((chunk.at_us, end) for end in ends)
-        self._spent |= dict.fromkeys(chunk.spent, chunk.at_us)
         if chunk.new:
             old = chunk.at_us - _WAIT_US
-            self._spent = {name: at_us for name, at_us in self._spent.items() if at_us >= old}
             self._ends = {
                 key: kept for key, ends in self._ends.items() if (kept := [one for one in ends if one[0] >= old])
             }
 
-    def _met(self, row: Prediction, chunk: Linked) -> Prediction:
-        """Give a row with the checks that waited for it, and as the last of the attempts that did."""
-        checks = self._take(_checked(row), chunk)
-        if checks:
-            for end in checks:
-                chunk.amendments.pop((end.service, end.id), None)
-            more = [check for end in checks for check in end.checks]
-            row = msgspec.structs.replace(row, checks=[*(row.checks or ()), *more][:MAX_CHECKS])
-        if row.parent_id and row.status == "ok" and row.operation not in INNER_OPERATIONS:
-            return self._last(row, chunk)
-        return row
+    def waiting(self) -> tuple[int, int]:
+        """Count the checks and the families that wait."""
+        return sum(map(len, self._ends.values())), len(self._families)
 
-    def _last(self, row: Prediction, chunk: Linked) -> Prediction:
-        waiting = self._waiting(_sibling(row), chunk)
-        chain = _chain(_end(row), waiting) if waiting else []
-        if not chain:
+    def _met(self, row: Prediction, here: Collection[str], chunk: Linked) -> Prediction:
+        """Give a row with the checks that waited for it; it has those that came ``here``, in its own request.
+
+        Those that came in the same chunk find it stored, and amend it.
+        """
+        key = _checks_of(row.service, row.id)
+        if key not in self._ends or key in chunk.met:
             return row
-        self._take(_sibling(row), chunk)
-        for end in chain:
-            at = moment(end.start_ns // 1000)
-            chunk.amendments[end.service, end.id] = _amendment(row, end.id, at, at) | {"attempt": True}
-            chunk.spent.add(end.id)
-        first = chain[0]
-        fallback = row.fallback
-        if first.model != row.model:
-            fallback = Fallback(from_model=first.model, reason=first.error_class)
-        return msgspec.structs.replace(row, attempts=min(row.attempts + len(chain), 1000), fallback=fallback)
-
-    def _waiting(self, key: str, chunk: Linked) -> list[End]:
-        before, here = self._ends.get(key), chunk.new.get(key)
-        if before is None and here is None:
-            return []
-        ends = [] if key in chunk.met else [end for _, end in before or ()]
-        return list({end.id: end for end in (*ends, *(here or ()))}.values())  # one that was sent again is one
-
-    def _take(self, key: str, chunk: Linked) -> list[End]:
-        found = self._waiting(key, chunk)
-        if found:
-            chunk.new.pop(key, None)
-            if key in self._ends:
-                chunk.met.add(key)
-        return found
+        chunk.met.add(key)
+        waited = {end.id: end for _, end in self._ends[key]}  # one that was sent again is one
+        more = [check for end in waited.values() if end.id not in here for check in end.checks]
+        return msgspec.structs.replace(row, checks=[*(row.checks or ()), *more][:MAX_CHECKS])
 
 
-def _chain(last: End, waiting: Sequence[End]) -> list[End]:
-    """Find the failures that lead to a success, one after the other, the first first."""
-    chain: list[End] = []
-    for end in sorted(waiting, key=lambda one: one.start_ns, reverse=True):
-        if end.id != last.id and 0 <= last.start_ns - end.end_ns <= MAX_PAUSE_NS:
-            chain.append(end)
-            last = end
-    return chain[::-1]
+def _checks_of(service: str, name: str | None) -> str:
+    return f"check {service} {name}"
 
 
-def _add_check(row: Prediction, chunk: Linked) -> None:
-    """Let a check wait for its parent, and amend the parent where it is stored."""
-    end = _end(row)
-    chunk.new.setdefault(f"check {row.service} {row.parent_id}", []).append(end)
+def _add_check(row: Prediction, chunk: Linked, *, together: bool) -> None:
+    """Amend the parent, where it is stored by then; where it did not come in the same request, wait for it too."""
+    end = End(row.id, row.service, row.ts if isinstance(row.ts, int) else 0, tuple(row.checks or ()))
+    if not together:
+        chunk.new.setdefault(_checks_of(row.service, row.parent_id), []).append(end)
     at = moment((end.start_ns or chunk.at_us * 1000) // 1000)
-    asked = _amendment(row, str(row.parent_id), at - BEFORE, at + AFTER)
-    chunk.amendments[row.service, row.id] = asked | {"checks": [msgspec.to_builtins(_whole(c)) for c in end.checks]}
+    chunk.amendments.append(
+        {
+            "source": row.id,
+            "id": row.parent_id,
+            "service": row.service,
+            "oldest": at - BEFORE,
+            "newest": at + AFTER,
+            "checks": [_whole(check) for check in end.checks],
+            "together": together,
+        }
+    )
 
 
 def _whole(check: Check) -> Mapping[str, object]:
     return msgspec.structs.asdict(check)
-
-
-def _amendment(source: Prediction, name: str, oldest: object, newest: object) -> dict[str, object]:
-    return {
-        "source": source.id,
-        "id": name,
-        "service": source.service,
-        "oldest": oldest,
-        "newest": newest,
-        "checks": None,
-        "attempt": False,
-    }
-
-
-def _checked(row: Prediction) -> str:
-    return f"check {row.service} {row.id}"
-
-
-def _sibling(row: Prediction) -> str:
-    return f"attempt {row.service} {row.parent_id} {row.operation}"
-
-
-def _end(row: Prediction) -> End:
-    start = row.ts if isinstance(row.ts, int) else 0
-    end = start + int((row.latency_ms or 0) * 1e6)
-    return End(row.id, row.service, start, end, row.model, row.error_class, tuple(row.checks or ()))

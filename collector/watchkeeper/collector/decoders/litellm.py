@@ -1,7 +1,7 @@
 """LiteLLM's standard logging payload, as its generic API callback posts it: one object, an array, or JSON lines.
 
 A payload is read like a span: its parts are attributes under ``litellm.``, and what they mean stands in the table of
-names. Payloads of one trace in one request are joined as attempts, as sibling spans are.
+names. Payloads of one trace are joined as attempts, as sibling spans are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from msgspec import Raw
 from watchkeeper.collector import extent
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.collector.genai.aliases import unfold_object
-from watchkeeper.collector.genai.joining import joined
 from watchkeeper.collector.genai.mapping import NAME, mapper
 from watchkeeper.collector.genai.span import Span
 from watchkeeper.collector.genai.tokens import number
@@ -87,8 +86,7 @@ class LiteLlm(PlainJson):
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:  # noqa: ARG002 - there is one of each
         """Turn the payloads into predictions."""
-        events = Events()
-        pairs: list[tuple[Span, Prediction]] = []
+        events = Events(linked="trace")
         for row in _rows(body):
             payload = _payload(row) or {}
             span = self._span(payload)
@@ -98,8 +96,8 @@ class LiteLlm(PlainJson):
                 continue
             named = made.service if "litellm.metadata.user_api_key_alias" in span.attributes else UNNAMED
             checks = [*(made.checks or ()), *_checks(payload.get("guardrail_information"))]
-            pairs.append((span, msgspec.structs.replace(made, service=named, checks=checks[:_MAX_CHECKS] or None)))
-        events.predictions = [_as_litellm_has_it(row) for row in joined(pairs)]
+            whole = msgspec.structs.replace(made, service=named, checks=checks[:_MAX_CHECKS] or None)
+            events.predictions.append(_as_litellm_has_it(whole))
         return events
 
     def _span(self, payload: Payload) -> Span:
@@ -115,7 +113,7 @@ class LiteLlm(PlainJson):
         return Span(
             trace_id=_text(payload.get("trace_id")),
             span_id=_text(payload.get("id")),
-            parent_id=KIND if payload.get("trace_id") else "",
+            parent_id="",
             name=_text(payload.get("model_group") or payload.get("call_type")),
             start_ns=int((start or 0) * 1e9),
             end_ns=int((end or 0) * 1e9),
@@ -128,9 +126,9 @@ class LiteLlm(PlainJson):
 
 
 def _as_litellm_has_it(row: Prediction) -> Prediction:
-    """Give the payload's own id: feedback names it. The trace is no parent."""
+    """Give the payload's own id: feedback names it."""
     own = row.id.removeprefix(f"{row.trace_id}-")
-    return msgspec.structs.replace(row, id=own, trace_id=row.trace_id or None, parent_id=None)
+    return msgspec.structs.replace(row, id=own, trace_id=row.trace_id or None)
 
 
 def _rows(body: bytes) -> Sequence[Raw]:

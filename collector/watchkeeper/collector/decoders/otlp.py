@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from watchkeeper.collector.decoding import JSON, Door, Events, Limits, Sent, Taken
 from watchkeeper.collector.genai import feedback
 from watchkeeper.collector.genai.aliases import aliases
-from watchkeeper.collector.genai.joining import joined
 from watchkeeper.collector.genai.mapping import mapper
 from watchkeeper.collector.otlp import gpu_points, json_form, protobuf
 from watchkeeper.collector.otlp.signals import LOGS, METRICS, SIGNALS, TRACES, Group, Signal
@@ -75,7 +74,7 @@ class Otlp:
     def events(self, kind: str, encoding: str, body: bytes) -> Events:
         """Turn the message into events."""
         signal = SIGNALS[kind]
-        events = Events(linked=signal is TRACES)
+        events = Events(linked="parent" if signal is TRACES else "")
         for group in _form(encoding).groups(signal, body, None if signal is METRICS else self._wanted):
             if signal is METRICS:
                 gpu_points.add(events, group)
@@ -93,9 +92,12 @@ class Otlp:
 
     def _add(self, signal: Signal, group: Group, events: Events) -> None:
         resource = self._table.fields(group.resource)
-        pairs = [(span, self._mapper.prediction(span, resource)) for span in group.spans]
-        events.predictions += joined([(span, made) for span, made in pairs if made is not None])
-        events.ignored.update("span" for _, made in pairs if made is None)
+        for span in group.spans:
+            made = self._mapper.prediction(span, resource)
+            if made is None:
+                events.ignored["span"] += 1
+            else:
+                events.predictions.append(made)
         for record, said in self._records(group):
             outcome = feedback.outcome(self._table, record, resource) if said else None
             if outcome is not None:

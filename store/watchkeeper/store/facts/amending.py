@@ -1,11 +1,12 @@
 """Amends predictions that are stored already: a check that came later, an attempt that turned out not to be the last.
 
-The row and the counts change together: what the row added to the rollups is taken back, what it adds now is added. It
-happens in the transaction that stores what brought it on, and only where that was new: so it happens once.
+The row and the counts change together: what the row added to the rollups is taken back, what it adds now is added. A
+check is added in the transaction that stores its own row, and only where that was new: so it is added once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -19,6 +20,7 @@ from watchkeeper.store.sql import quoted
 MAX_CHECKS = 50
 ATTEMPT = "attempt"
 _KEY = ["id", "service"]
+_COLUMNS = ", ".join(f"p.{name}" for name in PREDICTION_COLUMNS)
 
 
 def amend(
@@ -28,47 +30,60 @@ def amend(
     values: rollups.SegmentValues,
     now: datetime,
 ) -> int:
-    """Amend what is asked for (AMENDMENT_COLUMNS) by rows that are among the new ones; give how many rows changed."""
-    due = complete(asked, AMENDMENT_COLUMNS).join(
-        new.select(pl.col("id").alias("source"), "service").unique(), on=["source", "service"], how="semi"
-    )
+    """Add the checks that are asked for (AMENDMENT_COLUMNS) by rows among the new ones; give how many rows changed."""
+    stored = new.select(pl.col("id").alias("source"), "service").unique()
+    due = complete(asked, AMENDMENT_COLUMNS).join(stored, on=["source", "service"], how="semi")
+    has = due.filter("together").join(stored.rename({"source": "id"}), on=_KEY, how="semi")
+    due = due.join(has, on="source", how="anti") if has.height else due
     if not due.height:
         return 0
     changes = due.group_by(*_KEY, maintain_order=True).agg(
-        pl.col("checks").explode(), pl.col("attempt").any(), pl.col("oldest").min(), pl.col("newest").max()
+        pl.col("checks").explode().alias("more"), pl.col("oldest").min(), pl.col("newest").max()
     )
     with registered(connection, "amendments", changes):
-        old = frame_of(
+        found = frame_of(
             connection.sql(
-                f"""SELECT {", ".join(f"p.{name}" for name in PREDICTION_COLUMNS)}, a.checks AS more, a.attempt
-                    FROM predictions p JOIN amendments a ON a.id = p.id AND a.service = p.service
-                    WHERE p.ts BETWEEN $oldest AND $newest AND p.ts BETWEEN a.oldest AND a.newest
-                    ORDER BY p.ts, p.id""",
+                """SELECT p.id, p.service, p.ts, p.checks, a.more
+                   FROM predictions p JOIN amendments a ON a.id = p.id AND a.service = p.service
+                   WHERE p.ts BETWEEN $oldest AND $newest AND p.ts BETWEEN a.oldest AND a.newest""",
                 params={"oldest": changes["oldest"].min(), "newest": changes["newest"].max()},
             )
         )
-    if not old.height:
-        return 0
     empty = pl.lit([], dtype=pl.List(CHECK))
     checks = pl.concat_list(pl.col("checks").fill_null(empty), pl.col("more").list.drop_nulls().fill_null(empty))
-    amended = old.with_columns(
-        pl.when(checks.list.len() > 0).then(checks.list.head(MAX_CHECKS)).alias("checks"),
-        pl.when("attempt").then(pl.lit(ATTEMPT)).otherwise("operation").alias("operation"),
-    )
-    _write(connection, amended)
-    segments = _segments(connection, old, values)
-    rollups.exchange(connection, old, amended, segments, now)
+    amended = found.with_columns(pl.when(checks.list.len() > 0).then(checks.list.head(MAX_CHECKS)).alias("checks"))
+    return exchange(connection, amended.drop("more"), values, now)
+
+
+def exchange(
+    connection: duckdb.DuckDBPyConnection, changes: pl.DataFrame, values: rollups.SegmentValues, now: datetime
+) -> int:
+    """Give stored rows new values, and the rollups what follows; give how many rows changed.
+
+    ``changes`` has id, service and ts of a row, and the columns that change.
+    """
+    if not changes.height:
+        return 0
+    same = "p.id = c.id AND p.service = c.service AND p.ts = c.ts AND p.ts BETWEEN $oldest AND $newest"
+    span = {"oldest": changes["ts"].min(), "newest": changes["ts"].max()}
+    with registered(connection, "changes_made", changes):
+        old = _rows(connection, same, span)
+    sets = ", ".join(f"{name} = c.{name}" for name in changes.columns if name not in (*_KEY, "ts"))
+    with registered(connection, "changes_made", changes):
+        connection.execute(f"UPDATE predictions p SET {sets} FROM changes_made c WHERE {same}", span)
+    with registered(connection, "changes_made", changes):
+        amended = _rows(connection, same, span)
+    rollups.exchange(connection, old, amended, _segments(connection, old, values), now)
     return old.height
 
 
-def _write(connection: duckdb.DuckDBPyConnection, amended: pl.DataFrame) -> None:
-    with registered(connection, "amended", amended.select("id", "service", "ts", "checks", "operation")):
-        connection.execute(
-            """UPDATE predictions SET checks = a.checks, operation = a.operation FROM amended a
-               WHERE predictions.id = a.id AND predictions.service = a.service AND predictions.ts = a.ts
-                 AND predictions.ts BETWEEN $oldest AND $newest""",
-            {"oldest": amended["ts"].min(), "newest": amended["ts"].max()},
+def _rows(connection: duckdb.DuckDBPyConnection, same: str, span: Mapping[str, object]) -> pl.DataFrame:
+    return frame_of(
+        connection.sql(
+            f"SELECT {_COLUMNS} FROM predictions p JOIN changes_made c ON {same} ORDER BY p.ts, p.service, p.id",
+            params=span,
         )
+    )
 
 
 def _segments(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, values: rollups.SegmentValues) -> pl.DataFrame:

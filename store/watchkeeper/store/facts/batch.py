@@ -140,9 +140,20 @@ AMENDMENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "oldest": TIME,
     "newest": TIME,
     "checks": pl.List(CHECK),
-    "attempt": pl.Boolean,
+    "together": pl.Boolean,
 }
-"""What changes a stored prediction: by which new one of the same service (``source``), and when it was made, about."""
+"""Checks of a stored prediction: by which new one of the same service (``source``), and when it was made, about; one
+that came ``together`` with its checks has them already, unless it was stored before.
+"""
+FAMILY_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "service": pl.String,
+    "trace_id": pl.String,
+    "parent_id": pl.String,
+    "operation": pl.String,
+    "oldest": TIME,
+    "newest": TIME,
+}
+"""Siblings some of which failed, between these times: to be judged anew, which are attempts of one request."""
 HELD_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "key": pl.String,
     "part": pl.String,
@@ -221,6 +232,7 @@ class Batch:
     ignored: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     holding: Holding | None = None
     amendments: pl.DataFrame | None = None
+    families: pl.DataFrame | None = None
     watermark: int | None = None
 
 

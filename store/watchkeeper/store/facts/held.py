@@ -41,8 +41,8 @@ def waiting(facts: FactStore) -> int:
 
 
 def ends(facts: FactStore) -> pl.DataFrame:
-    """Give what waits for what it belongs to: key, held_at, body."""
-    return facts.read(f"SELECT key, held_at, body FROM held WHERE NOT {_HALVES} ORDER BY held_at")
+    """Give what waits for what it belongs to: key, part, held_at, body."""
+    return facts.read(f"SELECT key, part, held_at, body FROM held WHERE NOT {_HALVES} ORDER BY held_at")
 
 
 def fates(facts: FactStore) -> dict[str, int]:

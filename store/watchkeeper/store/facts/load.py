@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from watchkeeper.store.facts import amending, held, outcomes, rollups
+from watchkeeper.store.facts import amending, attempts, held, outcomes, rollups
 from watchkeeper.store.facts.batch import (
     CHANGE_COLUMNS,
     GPU_COLUMNS,
@@ -114,6 +114,8 @@ class Loader:
             loaded, duplicates = loaded + new.height, duplicates + repeated
             if new.height and batch.amendments is not None:
                 amending.amend(connection, batch.amendments, new, self._segments, now)
+            if new.height and batch.families is not None:
+                attempts.rejoin(connection, batch.families, self._segments, now)
             if new.height:
                 matched += outcomes.retry_pending(connection, new)
         if batch.outcomes is not None:

@@ -38,7 +38,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             finish_reason VARCHAR, service_tier VARCHAR, sample_weight DOUBLE, needed_by TIMESTAMP, used_at TIMESTAMP,
             reason_codes VARCHAR[],
             checks STRUCT(name VARCHAR, kind VARCHAR, passed BOOLEAN, blocked BOOLEAN, score DOUBLE)[],
-            clock_skew BOOLEAN, server_ts BOOLEAN, extra VARIANT)""",
+            clock_skew BOOLEAN, server_ts BOOLEAN, attempt_of VARCHAR, extra VARIANT)""",
         """CREATE TABLE held (
             key VARCHAR, part VARCHAR, service VARCHAR, held_at TIMESTAMP, told BOOLEAN, body BLOB)""",
         "CREATE TABLE joins (hour TIMESTAMP, service VARCHAR, fate VARCHAR, n BIGINT)",

@@ -1,0 +1,146 @@
+"""Families of sibling requests some of which failed: those in which a request may have had several attempts.
+
+Only a failure makes a family known, for ten minutes, in memory and in the facts; which of its rows are attempts is
+judged where they are stored, whenever one more comes (see ``store.facts.attempts``). So the order in which siblings
+come does not matter, nor which requests bring them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import msgspec
+import polars as pl
+from msgspec import Struct
+
+from watchkeeper.collector.pairing import moment
+from watchkeeper.schemas.events import INNER_OPERATIONS, Prediction
+from watchkeeper.store.facts import held
+from watchkeeper.store.facts.batch import FAMILY_COLUMNS
+
+PART = "attempt"
+MAX_FAMILIES = 100_000
+"""Families that are known at a time; beyond, the oldest are forgotten."""
+MAX_LATENCY_MS = 86_400_000.0
+"""A failure that took longer has its next attempt looked for a day after its begin, no longer."""
+_WAIT_US = int(held.ENDS_WAIT.total_seconds() * 1e6)
+By = Literal["", "parent", "trace"]
+
+
+class Family(NamedTuple):
+    """What siblings have in common."""
+
+    service: str
+    trace_id: str | None
+    parent_id: str | None
+    operation: str
+
+
+class Failures(Struct, frozen=True):
+    """When a family's failures began and ended, and when the newest came; µs since 1970."""
+
+    oldest_us: int
+    newest_us: int
+    came_us: int
+
+    def __or__(self, other: Failures) -> Failures:
+        """Give what both span."""
+        return Failures(
+            min(self.oldest_us, other.oldest_us),
+            max(self.newest_us, other.newest_us),
+            max(self.came_us, other.came_us),
+        )
+
+
+class Kept(Struct, frozen=True):
+    """One failure as the facts keep it."""
+
+    family: Family
+    failures: Failures
+
+
+def family_of(row: Prediction, by: By) -> Family | None:
+    """Give the family of a row, or None where it can be no attempt."""
+    if row.operation is None or row.operation in INNER_OPERATIONS or row.ts is None:
+        return None
+    if by == "parent":
+        return Family(row.service, row.trace_id, row.parent_id, row.operation) if row.parent_id else None
+    return Family(row.service, row.trace_id, row.parent_id, row.operation) if row.trace_id else None
+
+
+@dataclass(slots=True)
+class Touched:
+    """The families that a chunk brings a row of, and the failures among these."""
+
+    at_us: int
+    new: dict[Family, Failures] = field(default_factory=dict[Family, Failures])
+    known: dict[Family, Failures] = field(default_factory=dict[Family, Failures])
+
+    def touched(self) -> pl.DataFrame | None:
+        """Give the families as the store takes them."""
+        found = self.known | {family: self._all(family) for family in self.new}
+        if not found:
+            return None
+        rows = [(*family, moment(spans.oldest_us), moment(spans.newest_us)) for family, spans in found.items()]
+        return pl.DataFrame(rows, schema=FAMILY_COLUMNS, orient="row")
+
+    def kept(self) -> list[tuple[str, str, str, int, bool, bytes]]:
+        """Give the new failures as rows that wait."""
+        return [
+            ("attempt", PART, family.service, self.at_us, False, msgspec.json.encode(Kept(family, failures)))
+            for family, failures in self.new.items()
+        ]
+
+    def _all(self, family: Family) -> Failures:
+        new, known = self.new[family], self.known.get(family)
+        return new if known is None else new | known
+
+
+class Families:
+    """The families that are known; ``look`` only reads them, ``commit`` changes them once a chunk is stored."""
+
+    def __init__(self) -> None:
+        self._known: dict[Family, Failures] = {}
+
+    def restore(self, body: bytes) -> None:
+        """Take back what was kept in the facts."""
+        kept = msgspec.json.decode(body, type=Kept)
+        self._note(kept.family, kept.failures)
+
+    def look(self, row: Prediction, by: By, chunk: Touched) -> None:
+        """Note the family of a row, where it has failures by now or brings one."""
+        failed = row.status == "error"
+        if not failed and not self._known:
+            return
+        family = family_of(row, by)
+        if family is None:
+            return
+        known = self._known.get(family)
+        if known is not None:
+            chunk.known[family] = known
+        if failed and isinstance(row.ts, int):
+            start_us = row.ts // 1000
+            end_us = start_us + round(min(row.latency_ms or 0, MAX_LATENCY_MS) * 1000)
+            failure = Failures(start_us, end_us, chunk.at_us)
+            before = chunk.new.get(family)
+            chunk.new[family] = failure if before is None else failure | before
+
+    def commit(self, chunk: Touched) -> None:
+        """Take over the new failures, and forget what waited long enough."""
+        for family, failures in chunk.new.items():
+            self._note(family, failures)
+        old = chunk.at_us - _WAIT_US
+        while self._known:
+            first, failures = next(iter(self._known.items()))
+            if failures.came_us >= old and len(self._known) <= MAX_FAMILIES:
+                break
+            del self._known[first]
+
+    def __len__(self) -> int:
+        """Count the families that are known."""
+        return len(self._known)
+
+    def _note(self, family: Family, failures: Failures) -> None:
+        before = self._known.pop(family, None)  # the newest stands last
+        self._known[family] = failures if before is None else failures | before

@@ -1,0 +1,152 @@
+"""Attempts and checks: the order in which they come, and how they are cut into requests, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from collector.joined import Bench, Payload, guard, sibling, whole
+from collector.sent import TS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+FEW = settings(
+    max_examples=15, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["failed", "ok", "guarded", "guarded twice"]),
+        st.sampled_from([0.0, 0.5, 1.0, 2.0, 200.0]),
+        st.sampled_from(["chat", "chat", "embeddings"]),
+        st.sampled_from(["big", "small"]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+Row = dict[str, object]
+
+
+def in_parts(bench: Bench, send: Callable[..., None], rows: Sequence[object], how: dict[int, str]) -> None:
+    """Send rows in this order, cut where ``how`` says, and loaded or started again after it."""
+    part: list[object] = []
+    for place, one in enumerate(rows):
+        part.append(one)
+        if place in how:
+            send(*part)
+            part = []
+            if how[place] != "sent":
+                bench.load()
+            if how[place] == "restarted":
+                bench.again()
+    if part:
+        send(*part)
+    bench.load()
+
+
+CUTS = st.dictionaries(st.integers(0, 14), st.sampled_from(["sent", "loaded", "loaded", "restarted"]))
+
+
+@FEW
+@given(steps=STEPS, how=CUTS, again=st.booleans(), data=st.data())
+def test_spans(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, float, str, str]],
+    how: dict[int, str],
+    again: bool,
+    data: st.DataObject,
+) -> None:
+    spans: list[Row] = []
+    at = 0.0
+    for fate, pause, operation, model in steps:
+        chat = sibling(at, model, failed=fate == "failed", operation=operation)
+        spans += [chat, *(guard(chat, f"g{n}") for n in range({"guarded": 1, "guarded twice": 2}.get(fate, 0)))]
+        at += pause + 0.001
+    mixed: list[Row] = data.draw(st.permutations(spans))
+    folder = tmp_path_factory.mktemp("cut")
+    bench = Bench(folder)
+    in_parts(bench, bench.send, [*mixed, *mixed] if again else mixed, how)
+    told, counted = bench.told(), bench.counted()
+    bench.close()
+    assert (told, counted) == whole(folder / "whole", spans)
+
+
+def payload(number: int, start: float, *, failed: bool, model: str = "big", trace: str = "t1") -> Payload:
+    error = {"status": "failure", "error_information": {"error_class": "RateLimitError", "error_code": "429"}}
+    return {
+        "id": f"r{number}", "trace_id": trace, "call_type": "completion", "model_group": model, "status": "success",
+        "startTime": TS + start, "endTime": TS + start + 1,
+    } | (error if failed else {})  # fmt: skip
+
+
+@FEW
+@given(
+    fates=st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["big", "small"]), st.sampled_from(["t1", "t2"])), max_size=6
+    ),
+    how=CUTS,
+    data=st.data(),
+)
+def test_payloads_of_litellm(
+    tmp_path_factory: pytest.TempPathFactory,
+    fates: list[tuple[bool, str, str]],
+    how: dict[int, str],
+    data: st.DataObject,
+) -> None:
+    rows = [
+        payload(number, 2.0 * number, failed=failed, model=model, trace=trace)
+        for number, (failed, model, trace) in enumerate(fates)
+    ]
+    found = []
+    for name, sent, cuts in (("cut", data.draw(st.permutations(rows)), how), ("whole", rows, {})):
+        bench = Bench(tmp_path_factory.mktemp(name))
+        in_parts(bench, bench.send_litellm, sent, cuts)
+        found.append((bench.told(), bench.counted()))
+        bench.close()
+    assert found[0] == found[1]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+def test_a_failure_of_litellm_that_comes_in_any_order_is_an_attempt(bench: Bench, order: tuple[int, ...]) -> None:
+    rows = [payload(0, 0, failed=True), payload(1, 2, failed=True), payload(2, 4, failed=False, model="small")]
+    for place in order:
+        bench.send_litellm(rows[place])
+        bench.load()
+    assert [row[:5] for row in bench.told()] == [
+        ("r0", "attempt", 1, None, None),
+        ("r1", "attempt", 1, None, None),
+        ("r2", "chat", 3, "big", "rate_limited"),
+    ]
+    assert bench.rows("SELECT sum(requests)::INT, sum(errors)::INT, sum(fallbacks)::INT FROM traffic_hour") == [
+        (1, 0, 1)
+    ]
+    bench.close()
+
+
+def test_a_success_that_comes_between_takes_the_failures_over(bench: Bench) -> None:
+    """What was joined wrongly, for something was still to come, is put right."""
+    failed, first, second = sibling(0, failed=True), sibling(2), sibling(4)
+    for one in (failed, second):
+        bench.send(one)
+        bench.load()
+    assert [row[1:3] for row in bench.told()] == [("attempt", 1), ("chat", 2)]
+    bench.send(first)
+    bench.load()
+    assert {row[0][-16:]: row[1:3] for row in bench.told()} == {
+        failed["spanId"]: ("attempt", 1), first["spanId"]: ("chat", 2), second["spanId"]: ("chat", 1)
+    }  # fmt: skip
+    assert bench.rows("SELECT sum(requests)::INT, sum(retried)::INT FROM traffic_hour WHERE dim = ''") == [(2, 1)]
+    bench.close()
+
+
+def test_a_root_of_the_same_trace_is_no_attempt(bench: Bench) -> None:
+    bench.send(sibling(0, failed=True, parentSpanId=""), sibling(2, parentSpanId=""))
+    bench.load()
+    assert [row[1:3] for row in bench.told()] == [("chat", 1), ("chat", 1)]
+    bench.close()
