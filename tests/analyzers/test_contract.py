@@ -53,11 +53,18 @@ def lossy(world: World) -> World:
 
 
 def beside(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Give what no file of a backtest has: groups of people, one of which the fault meets alone."""
+    """Give what no file of a backtest has: groups of people, of which the fault meets one; confidence; a check."""
     row = pl.int_range(pl.len())
+    sure = pl.when(row % 10 < 6).then(0.9).otherwise(0.6)
+    off = (pl.col("prediction") != pl.col("outcome")).fill_null(False)
+    check = pl.struct(
+        pl.lit("grounded").alias("name"), pl.lit("policy").alias("kind"), (~off | (row % 5 == 0)).alias("passed"),
+        pl.lit(False).alias("blocked"), pl.lit(None, pl.Float64).alias("score"),
+    )  # fmt: skip
     fifth = (row % 5 == 0) & (pl.col("ts") >= day(20).replace(tzinfo=None))
     gender = pl.when(fifth).then(pl.lit("f")).otherwise(pl.when(row % 7 < 2).then(pl.lit("f")).otherwise(pl.lit("m")))
-    return {"segments": frame.select(gender.alias("gender"))}
+    fields = {"confidence": sure, "confidence_threshold": pl.lit(0.8), "checks": pl.concat_list(check)}
+    return {"segments": frame.select(gender.alias("gender")), "fields": frame.select(**fields)}
 
 
 @cache

@@ -47,6 +47,28 @@ LOOKS = (
         },
         written="points",
     ),
+    Look(
+        "quality.selective",
+        "Decided without a person",
+        "Is what the model decides by itself still right, and does it still decide as much?",
+        "Predictions at or above their declared confidence threshold, over seven days: the error of the newest whose "
+        "outcomes are known. Risk: the error among the surest cases, whatever the threshold.",
+        {
+            "automation_rate": "decided by itself",
+            "selective_error": "wrong of these",
+            "risk_at_coverage": "risk",
+            "aurc": "mean risk (AURC)",
+        },
+    ),
+    Look(
+        "quality.agreement",
+        "Checks and reviews against outcomes",
+        "Do checks and people still say what later comes true?",
+        "Over the newest seven days whose outcomes are known. Kappa is agreement beyond chance, 1 at most. What is "
+        "reviewed is seldom a fair sample.",
+        {"agreement": "agrees", "kappa": "kappa", "caught_share": "wrong ones caught"},
+        also={"kappa": "number"},
+    ),
 )
 
 
