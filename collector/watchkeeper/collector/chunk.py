@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from watchkeeper.collector import columns, pairing
+from watchkeeper.collector import columns, framed, pairing
 from watchkeeper.collector.decoding import Events, Rejected
 from watchkeeper.collector.inbox import StoredBatch
 from watchkeeper.collector.linking import Linked, Links
@@ -97,7 +97,8 @@ class Chunk:
 
 def poisoned(batch: StoredBatch, reason: str) -> Batch:
     """Give a batch that cannot be stored as one reject, beside those that it had already."""
-    whole = Rejected(WHOLE_BATCH, "", reason, batch.body)
+    raw = framed.as_lines(batch.body) if batch.encoding == framed.ENCODING else batch.body
+    whole = Rejected(WHOLE_BATCH, "", reason, raw)
     rejects = _rejects([(batch, reject) for reject in (whole, *batch.rejected)])
     return Batch(rejects=rejects, watermark=batch.seq)
 

@@ -19,10 +19,9 @@ from watchkeeper.store.facts.model_rows import by_model
 from watchkeeper.store.facts.outcomes import text_and_number
 
 SKEW = timedelta(minutes=5)
-_TIMES = ("needed_by", "used_at")
-_NESTED = frozenset(
-    {"ts", "segments", "features", "prediction", "tokens", "fallback", *_TIMES, "reason_codes", "checks", "extra"}
-)
+_TIMES = ("ts", "needed_by", "used_at")
+_NESTED = frozenset({"prediction", "tokens", "fallback", *_TIMES, "reason_codes", "checks"})
+_OWN = frozenset(Prediction.__struct_fields__) - {"segments", "features", "extra"}
 _DEFAULTS: Mapping[str, object] = {
     field.name: field.default for field in structs.fields(Prediction) if field.default is not msgspec.NODEFAULT
 }
@@ -38,23 +37,31 @@ def predictions(
     )
     moments = received_us if isinstance(received_us, Sequence) else [received_us] * count
     received = pl.Series("received_at", moments, pl.Int64).cast(TIME)
-    sent = times.series("ts", values["ts"])
-    stamped = sent.is_null()
-    columns = [received, sent.zip_with(~stamped, received) if sent.null_count() else sent, stamped.alias("server_ts")]
-    for name, column in values.items():
-        if name not in _NESTED and not _nothing(column):
-            columns.append(_column(name, column, _DEFAULTS.get(name)))
-    columns += _answers(values["prediction"])
-    columns += [times.series(name, values[name]) for name in _TIMES if not _nothing(values[name])]
-    columns += _parts(values["tokens"], {name: f"tokens_{name}" for name in Tokens.__struct_fields__})
-    columns += _parts(values["fallback"], {"from_model": "fallback_from", "reason": "fallback_reason"})
-    if not _nothing(values["reason_codes"]):
-        columns.append(pl.Series("reason_codes", values["reason_codes"], pl.List(pl.String)))
-    if not _nothing(values["checks"]):
-        checks = [[structs.asdict(check) for check in row] if row else None for row in values["checks"]]
-        columns.append(pl.Series("checks", checks, pl.List(CHECK)))
+    sent = own(values)
+    ts = next((series for series in sent if series.name == "ts"), None)
+    if ts is None:
+        ts = pl.Series("ts", [None], TIME).new_from_index(0, count)
+    stamped = ts.is_null()
+    columns = [series for series in sent if series.name != "ts"]
+    columns += [received, ts.zip_with(~stamped, received) if ts.null_count() else ts, stamped.alias("server_ts")]
     frame = pl.DataFrame(columns).with_columns(clock_skew=pl.col("ts") > pl.col("received_at") + SKEW)
     return Predictions(frame, _models(values, shapes), _extra(values["extra"], unknown))
+
+
+def own(values: Mapping[str, Sequence[Any]]) -> list[pl.Series]:
+    """Give the columns that events have under the schema's own names; what none of them sent is left out."""
+    sent = {name: column for name, column in values.items() if name in _OWN and not _nothing(column)}
+    columns = [_column(name, column, _DEFAULTS.get(name)) for name, column in sent.items() if name not in _NESTED]
+    columns += _answers(sent.get("prediction", ()))
+    columns += [times.series(name, sent[name]) for name in _TIMES if name in sent]
+    columns += _parts(sent.get("tokens", ()), {name: f"tokens_{name}" for name in Tokens.__struct_fields__})
+    columns += _parts(sent.get("fallback", ()), {"from_model": "fallback_from", "reason": "fallback_reason"})
+    if "reason_codes" in sent:
+        columns.append(pl.Series("reason_codes", sent["reason_codes"], pl.List(pl.String)))
+    if "checks" in sent:
+        checks = [[structs.asdict(check) for check in row] if row else None for row in sent["checks"]]
+        columns.append(pl.Series("checks", checks, pl.List(CHECK)))
+    return columns
 
 
 def _nothing(column: Sequence[object]) -> bool:

@@ -9,19 +9,26 @@ reject; nothing may be lost without a word.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import msgspec
+import polars as pl
 
-from watchkeeper.collector.arrow.rows import Columns
 from watchkeeper.collector.halves import Half
 from watchkeeper.schemas.errors import NotDecodable, WatchkeeperError
 from watchkeeper.schemas.events import Change, GpuSample, Outcome, Prediction, Review
 from watchkeeper.schemas.settings import Ingest
+from watchkeeper.store.facts.features import ModelColumns
 
 JSON = "application/json"
+KnownColumns = Callable[[str, str], ModelColumns | None]
+
+
+def nothing_known(_service: str, _model: str) -> ModelColumns | None:
+    """Know of no columns."""
+    return None
 
 
 class UnknownType(NotDecodable):
@@ -73,6 +80,7 @@ class Sent:
     """One request as the check sees it: decompressed, its header names in lower case.
 
     ``services``, where the sender's key is for some only: rows of others are rejected, here or by the loader.
+    ``known`` gives the columns that a (service, model) has in the store by now.
     """
 
     kind: str
@@ -81,16 +89,21 @@ class Sent:
     max_rows: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     services: frozenset[str] | None = None
+    known: KnownColumns = nothing_known
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the check found: the bytes to keep, how many rows of them are good, the others, and the answer."""
+    """What the check found: the bytes to keep, how many rows of them are good, the others, and the answer.
+
+    ``encoding``, where the bytes are not in that of the request: how they are kept.
+    """
 
     body: bytes
     rows: int
     reply: bytes
     rejected: Sequence[Rejected] = ()
+    encoding: str = ""
 
 
 @dataclass(slots=True)
@@ -98,10 +111,10 @@ class Events:
     """What one kept body holds, by kind.
 
     ``unknown`` has, by position among the predictions, the fields that the schema does not have. ``ignored`` counts
-    rows that are sound but nothing that is kept here, by what they are. ``columns`` holds predictions that came as
-    such; their check has looked whose they are. ``halves`` are predictions whose request and response come apart.
-    ``linked`` says what makes siblings of predictions that may belong together, with others too that came before or are
-    yet to come: that they name the same parent, or only the same trace.
+    rows that are sound but nothing that is kept here, by what they are. ``columns`` holds predictions that were
+    kept as such (see ``framed``); their check has looked whose they are. ``halves`` are predictions whose request and
+    response come apart. ``linked`` says what makes siblings of predictions that may belong together, with others too
+    that came before or are yet to come: that they name the same parent, or only the same trace.
     """
 
     predictions: list[Prediction] = field(default_factory=list[Prediction])
@@ -112,7 +125,7 @@ class Events:
     gpus: list[GpuSample] = field(default_factory=list[GpuSample])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     ignored: Counter[str] = field(default_factory=Counter[str])
-    columns: list[Columns] = field(default_factory=list[Columns])
+    columns: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     halves: list[Half] = field(default_factory=list[Half])
     linked: Literal["", "parent", "trace"] = ""
 

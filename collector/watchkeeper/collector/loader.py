@@ -26,6 +26,7 @@ from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.facts import held
+from watchkeeper.store.facts.features import ModelColumns
 from watchkeeper.store.facts.load import Loader
 
 log = logging.getLogger("watchkeeper.loader")
@@ -69,6 +70,10 @@ class InboxLoader:
     def watermark(self) -> int:
         """The inbox position up to which everything is in the facts."""
         return self._watermark
+
+    def known(self, service: str, model: str) -> ModelColumns | None:
+        """Give the columns that a model has in the store by now."""
+        return self._loader.known(service, model)
 
     @property
     def alive(self) -> bool:

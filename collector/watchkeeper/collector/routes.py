@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from watchkeeper.collector import body
-from watchkeeper.collector.decoding import JSON, Decoder, PlainJson, Sent, UnknownType
+from watchkeeper.collector.decoding import JSON, Decoder, KnownColumns, PlainJson, Sent, UnknownType, nothing_known
 from watchkeeper.collector.inbox import Inbox, Incoming
 from watchkeeper.collector.ledger import ClientBook, book
 from watchkeeper.collector.registry import Way, discover, ways
@@ -34,6 +34,7 @@ class IngestRoutes:
 
     inbox: Inbox
     limits: Ingest
+    known: KnownColumns = nothing_known
 
     def router(self) -> APIRouter:
         """Give ``POST`` on every path that a decoder reads."""
@@ -74,10 +75,10 @@ class IngestRoutes:
         coding = headers.get("content-encoding", "").strip().lower()
         data = body.decompressed(compressed, coding, limits.decoded_bytes, limits.decoded_setting)
         services = caller_of(request.scope).services
-        taken = decoder.check(Sent(kind, encoding, data, limits.rows, headers, services))
+        taken = decoder.check(Sent(kind, encoding, data, limits.rows, headers, services, self.known))
         incoming = Incoming(
             kind=kind,
-            encoding=encoding,
+            encoding=taken.encoding or encoding,
             received_us=time.time_ns() // 1000,
             body=taken.body,
             rows=taken.rows,

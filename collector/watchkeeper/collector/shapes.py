@@ -23,10 +23,10 @@ from watchkeeper.store.facts.features import MAX_FEATURES, Kind, Role
 from watchkeeper.store.facts.model_rows import wide
 
 Kinds = Mapping[str, Kind]
-_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
+UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
 """What msgspec has in no field's name: events with such a name are always decoded row by row."""
 _UNFIT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_TYPES: Mapping[Kind | None, Any] = {"numeric": float | None, "category": str | bool | None, None: Any}
+TYPES: Mapping[Kind | None, Any] = {"numeric": float | None, "category": str | bool | None, None: Any}
 _PLAIN: Mapping[Kind, frozenset[type]] = {
     "numeric": frozenset({float, int, type(None)}),
     "category": frozenset({str, bool, type(None)}),
@@ -89,13 +89,13 @@ class _Shape:
             self._decode = self._decoder()
         structs = self._decode(b"[" + b",".join([row or b"{}" for row in rows]) + b"]")
         values = zip(self._names, zip(*map(astuple, structs), strict=True), strict=False)
-        return Wide({name: _typed(name, column, self._kind(name)) for name, column in values})
+        return Wide({name: typed(name, column, self._kind(name)) for name, column in values})
 
     def _decoder(self) -> Callable[[bytes], list[Any]]:
         names = (*self._kinds, *(name for name in self._loose if name not in self._kinds))
-        self._names = [name for name in names if not _ESCAPED.search(name)]
+        self._names = [name for name in names if not UNNAMEABLE.search(name)]
         fields = [
-            (f"f{number}", _TYPES[self._kind(name)], msgspec.field(default=None, name=name))
+            (f"f{number}", TYPES[self._kind(name)], msgspec.field(default=None, name=name))
             for number, name in enumerate(self._names)
         ]
         struct = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
@@ -116,7 +116,7 @@ class _Shape:
         return {type(row.get(name)) for row in rows if row} <= _PLAIN[self._kinds[name]]
 
 
-def _typed(name: str, values: Sequence[object], kind: Kind | None) -> pl.Series | Sequence[object]:
+def typed(name: str, values: Sequence[object], kind: Kind | None) -> pl.Series | Sequence[object]:
     """Give a typed series where that loses nothing."""
     if kind == "numeric":
         return pl.Series(name, values, pl.Float64, strict=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from watchkeeper.collector import columns
-from watchkeeper.collector.arrow import rows
-from watchkeeper.collector.arrow.rows import Columns
+import numpy as np
+import polars as pl
+
+from watchkeeper.collector import columns, framed
 from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.events import Prediction
-from watchkeeper.store.facts.batch import Fields, Predictions
+from watchkeeper.store.facts.batch import TIME, Fields, Predictions
 from watchkeeper.store.facts.model_rows import joined
 
 ROWS = 1_000
@@ -22,6 +23,7 @@ class Slices:
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
         self._done: list[Predictions] = []
+        self._framed: dict[tuple[tuple[str, pl.DataType], ...], list[tuple[pl.DataFrame, int]]] = {}
         self._events: list[Prediction] = []
         self._received: list[int] = []
         self._unknown: dict[int, Fields] = {}
@@ -37,16 +39,18 @@ class Slices:
         if len(self._events) >= ROWS:
             self._columns()
 
-    def add_columns(self, made: Columns, received_us: int) -> None:
-        """Take predictions that are columns already."""
-        if self._events:
-            self._columns()
-        self._done.append(rows.predictions(made, received_us))
+    def add_columns(self, frame: pl.DataFrame, received_us: int) -> None:
+        """Take predictions that are columns already; those of the same columns are put together before all else."""
+        self._framed.setdefault(tuple(frame.schema.items()), []).append((frame, received_us))
 
     def joined(self) -> Predictions | None:
         """Give all of them as columns; None where there are none."""
         if self._events:
             self._columns()
+        for parts in self._framed.values():
+            moments = np.repeat([received for _, received in parts], [frame.height for frame, _ in parts])
+            received = pl.Series("received_at", moments, pl.Int64).cast(TIME)
+            self._done.append(framed.predictions(pl.concat([frame for frame, _ in parts], rechunk=True), received))
         return joined(self._done) if self._done else None
 
     def _columns(self) -> None:

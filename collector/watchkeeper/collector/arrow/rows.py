@@ -1,4 +1,4 @@
-"""Columns that a sender made, as the columns that the store takes; rows that break a rule of the schema are named.
+"""Columns that a sender made, as the columns that the inbox keeps; rows that break a rule of the schema are named.
 
 The rules are those of the event: they are read off its struct. A column that the schema does not have is refused, for
 nothing of it could be kept: ``features.NAME`` and ``segments.NAME`` take any name.
@@ -8,38 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-import numpy as np
 import polars as pl
 from msgspec import inspect
 
 from watchkeeper.collector import times
 from watchkeeper.collector.extent import MAX_STRING
+from watchkeeper.collector.framed import DEFAULTS, FEATURES, SEGMENTS
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.events import ID_PATTERN, Prediction, Tokens
-from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, TIME, ModelRows, Predictions, Wide
+from watchkeeper.store.facts.batch import TIME
 from watchkeeper.store.facts.outcomes import text_and_number
 
-SKEW = timedelta(minutes=5)
 TIMES = ("ts", "needed_by", "used_at")
 _NESTED = ("features", "segments", "tokens", "fallback")
 _RENAMED = {f"tokens.{name}": f"tokens_{name}" for name in Tokens.__struct_fields__} | {
     "fallback.from": "fallback_from",
     "fallback.reason": "fallback_reason",
 }
-_DEFAULTS = {"model": "default", "status": "ok", "currency": "USD", "attempts": 1}
 Problem = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Predictions in the store's columns, less what the server adds; ``problems`` name the rows that cannot be used."""
+    """Predictions in the columns that the inbox keeps; ``problems`` name the rows that cannot be used."""
 
     frame: pl.DataFrame
-    features: Mapping[str, pl.Series]
-    segments: Mapping[str, pl.Series]
     problems: Mapping[int, tuple[str, str]]
+
+    def good(self) -> pl.DataFrame:
+        """Give the rows that can be used."""
+        if not self.problems:
+            return self.frame
+        return self.frame.filter(~pl.Series(range(self.frame.height)).is_in(list(self.problems)))
 
 
 def columns(sent: pl.DataFrame) -> Columns:
@@ -53,29 +54,24 @@ def columns(sent: pl.DataFrame) -> Columns:
     for name, series in _flat(sent):
         for row in _too_long(series):
             problems.setdefault(row, (name, f"a text of over {MAX_STRING} characters"))
-    made = _taken(sent, problems)
+    frame = _taken(sent, problems)
     names = {_RENAMED.get(name, name): name for name, _ in _flat(sent)}
-    for row, column, reason in _broken(made.frame, [column for column in names if column in _RULES]):
+    for row, column, reason in _broken(frame, [column for column in names if column in _RULES]):
         problems.setdefault(row, (names[column], reason))
-    return made
+    return Columns(frame, problems)
 
 
-def checked(sent: pl.DataFrame) -> Columns:
-    """Take apart a frame whose values were looked at before."""
-    return _taken(sent, {})
-
-
-def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> Columns:
+def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> pl.DataFrame:
     found = dict(_flat(sent))
-    features = {name[9:]: _free(name, found.pop(name)) for name in [*found] if name.startswith("features.")}
-    segments = {name[9:]: _free(name, found.pop(name)) for name in [*found] if name.startswith("segments.")}
     for name in ("id", "service"):
         if name not in found:
             raise InputError(f"the column {name!r} is missing: every prediction has one")
     ready: dict[str, pl.Series] = {}
     for name, series in found.items():
         column = _RENAMED.get(name, name)
-        if name in TIMES:
+        if name.startswith((FEATURES, SEGMENTS)):
+            ready[name] = _free(name, series).alias(name)
+        elif name in TIMES:
             ready[name] = _time(name, series, problems)
         elif name == "prediction":
             ready |= _answer(series)
@@ -86,44 +82,9 @@ def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> Columns:
                 f"the column {name!r} is no field of a prediction: name it features.{name} or segments.{name}"
             )
     numbers = [column for column in ready if column in _RULES and ready[column].dtype == pl.Float64]
-    frame = pl.DataFrame(list(ready.values())).with_columns(
+    return pl.DataFrame(list(ready.values())).with_columns(
         pl.col(numbers).fill_nan(None),
-        *(
-            (pl.col(column).fill_null(value) if column in ready else pl.lit(value, PREDICTION_COLUMNS[column])).alias(
-                column
-            )
-            for column, value in _DEFAULTS.items()
-        ),
-    )
-    return Columns(frame, features, segments, problems)
-
-
-def predictions(made: Columns, received_us: int) -> Predictions:
-    """Give them to the store, with what the server knows: when they came."""
-    height = made.frame.height
-    received = pl.Series("received_at", [received_us], pl.Int64).cast(TIME).new_from_index(0, height)
-    ts = made.frame["ts"] if "ts" in made.frame.columns else pl.Series("ts", [None], TIME).new_from_index(0, height)
-    frame = made.frame.with_columns(
-        received, ts.is_null().alias("server_ts"), ts.zip_with(ts.is_not_null(), received).alias("ts")
-    ).with_columns(clock_skew=pl.col("ts") > pl.col("received_at") + SKEW)
-    models: list[ModelRows] = []
-    places = frame.select("service", "model").with_row_index("place").group_by("service", "model", maintain_order=True)
-    for (service, model), group in places:
-        positions = group["place"].to_numpy().astype(np.int64)
-        rows = [_wide(part, positions, height) for part in (made.features, made.segments)]
-        models.append(ModelRows(str(service), str(model), positions, rows[0], rows[1]))
-    return Predictions(frame, models, {})
-
-
-def _wide(named: Mapping[str, pl.Series], positions: np.ndarray, height: int) -> Wide:
-    """Give the columns of one model's rows; one that is all null was not sent by them."""
-    chosen = {name: series if positions.size == height else series[positions] for name, series in named.items()}
-    return Wide(
-        {
-            name: series.to_list() if series.dtype == pl.Boolean else series
-            for name, series in chosen.items()
-            if series.null_count() < positions.size
-        }
+        *(pl.col(name).fill_null(value) for name, value in DEFAULTS.items() if name in ready),
     )
 
 
@@ -139,7 +100,7 @@ def _flat(sent: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
 def _free(name: str, series: pl.Series) -> pl.Series:
     """Give a feature or segment as text, number or boolean."""
     if series.dtype.is_numeric():
-        return series.cast(pl.Float64) if name.startswith("features.") else series
+        return series.cast(pl.Float64) if name.startswith(FEATURES) else series
     if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.Null):
         return series.cast(pl.String)
     if not isinstance(series.dtype, pl.String | pl.Boolean):

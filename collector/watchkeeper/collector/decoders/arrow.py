@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
+from dataclasses import replace
 
 import msgspec
 import polars as pl
 import polars.selectors as cs
 
+from watchkeeper.collector import framed
 from watchkeeper.collector.arrow import rows, stream
 from watchkeeper.collector.decoding import Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.schemas.errors import NotDecodable
@@ -50,23 +51,12 @@ class Arrow(PlainJson):
                 problems.setdefault(row, ("service", "is not what this API key is for"))
         plain = frame.with_columns(cs.temporal().to_physical()) if problems else frame
         rejected = [Rejected(row, *problems[row], _raw(plain, row)) for row in sorted(problems)]
-        body = sent.body
-        if rejected:
-            index = pl.Series(range(frame.height), dtype=pl.Int64)
-            body = _written(frame.filter(~index.is_in(list(problems))))
-        good = frame.height - len(rejected)
-        return Taken(body, good, plain_reply(good, rejected), rejected)
+        good = replace(made, problems=problems).good()
+        return Taken(framed.write(good), good.height, plain_reply(good.height, rejected), rejected, framed.ENCODING)
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:  # noqa: ARG002 - there is one of each
-        """Read it again; its values were looked at."""
-        frame = stream.read(body, 2**62)
-        return Events(columns=[rows.checked(frame)])
-
-
-def _written(frame: pl.DataFrame) -> bytes:
-    out = io.BytesIO()
-    frame.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
-    return out.getvalue()
+        """Read what was kept; its values were looked at."""
+        return Events(columns=[framed.read(body)])
 
 
 def _raw(frame: pl.DataFrame, row: int) -> bytes:

@@ -11,8 +11,9 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from watchkeeper.collector import extent, plain, times
+from watchkeeper.collector import extent, framed, plain, times
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
+from watchkeeper.collector.fitted import Fitted
 from watchkeeper.collector.ownership import foreign
 from watchkeeper.collector.shapes import fields_of
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
@@ -70,15 +71,22 @@ class OwnEvents(PlainJson):
     def __init__(self) -> None:
         self._decoders = {kind: EventDecoder(kind) for kind in KINDS}
         self._raw = msgspec.json.Decoder(Raw)
+        self._fitted = Fitted()
 
     def check(self, sent: Sent) -> Taken:
-        """Decode every row: the good ones are kept, as they came."""
+        """Decode every row: the good ones are kept, as columns where all fit, else as they came."""
+        if sent.kind == "predictions":
+            frame = self._fitted.frame(sent)
+            if frame is not None:
+                return Taken(framed.write(frame), frame.height, plain_reply(frame.height, ()), (), framed.ENCODING)
         decoded = self._decoders[sent.kind].decode(sent.body, sent.encoding, sent.max_rows, sent.services)
         reply = plain_reply(len(decoded.events), decoded.rejected)
         return Taken(decoded.body, len(decoded.events), reply, decoded.rejected)
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:
         """Decode them again; this cannot fail but on a body that was never checked."""
+        if encoding == framed.ENCODING:
+            return Events(columns=[framed.read(body)])
         if kind == "predictions":
             return self._predictions(encoding, body)
         rows = self._decoders[kind].stored(body, encoding)

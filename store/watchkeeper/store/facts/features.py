@@ -40,6 +40,14 @@ class Column:
     column_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ModelColumns:
+    """The features and segments that a model has columns for, and of which kind; never changed once given."""
+
+    features: Mapping[str, Kind]
+    segments: Mapping[str, Kind]
+
+
 @dataclass(slots=True)
 class FeatureTable:
     """The wide table of one (service, model, schema version), and the columns that it has so far."""
@@ -88,6 +96,8 @@ class FeatureCatalog:
         self._tables: dict[tuple[str, str], FeatureTable] = {}
         self._made = 0
         self._generation = -1
+        self._known: Mapping[tuple[str, str], ModelColumns] = {}
+        self._changed: set[tuple[str, str]] = set()
 
     def refresh(self, connection: duckdb.DuckDBPyConnection, generation: int) -> None:
         """Read the catalog again after an aborted transaction (or for the first time)."""
@@ -106,6 +116,7 @@ class FeatureCatalog:
             "SELECT table_name, name, role, kind, column_name FROM feature_columns"
         ).fetchall():
             by_name[table_name].columns[role, name] = Column(name, role, kind, column_name)
+        self._changed = {*self._tables}
 
     def table(self, service: str, model: str) -> FeatureTable | None:
         """Find the table of a model that has one."""
@@ -115,6 +126,17 @@ class FeatureCatalog:
         """Give the columns of a model by name; none before its first event is stored."""
         table = self._tables.get((service, model))
         return {column.name: column.kind for column in table.of(role)} if table else {}
+
+    def known(self) -> Mapping[tuple[str, str], ModelColumns]:
+        """Give the columns of every model as they are now; any thread may read it, for it never changes."""
+        if self._changed:
+            fresh = {
+                model: ModelColumns(self.kinds(*model, "feature"), self.kinds(*model, "segment"))
+                for model in self._changed
+            }
+            self._known = {**self._known, **fresh}
+            self._changed = set()
+        return self._known
 
     def grow(
         self, connection: duckdb.DuckDBPyConnection, service: str, model: str, role: Role, rows: Wide
@@ -155,6 +177,7 @@ class FeatureCatalog:
         connection.execute(f"CREATE TABLE {name} (id VARCHAR, ts TIMESTAMP)")
         connection.execute("INSERT INTO feature_tables VALUES (?, ?, ?, ?, ?)", [service, model, name, version, since])
         table = self._tables[service, model] = FeatureTable(service, model, name, version)
+        self._changed.add((service, model))
         return table
 
     def _add(
@@ -172,6 +195,7 @@ class FeatureCatalog:
             "INSERT INTO feature_columns VALUES (?, ?, ?, ?, ?)", [table.table_name, name, role, kind, column_name]
         )
         table.columns[role, name] = Column(name, role, kind, column_name)
+        self._changed.add((table.service, table.model))
 
 
 def typed(table: FeatureTable, role: Role, rows: Wide, height: int) -> TypedColumns:

@@ -40,6 +40,7 @@ from watchkeeper.store.facts.features import (
     FeatureCatalog,
     FeatureTable,
     Kind,
+    ModelColumns,
     Role,
     TypedColumns,
     typed,
@@ -71,6 +72,7 @@ class Loader:
         self._runs = Runs()
         self._models = ModelSpans()
         self._loads = 0
+        self._known: Mapping[tuple[str, str], ModelColumns] = {}
 
     @property
     def facts(self) -> FactStore:
@@ -84,6 +86,10 @@ class Loader:
     def kinds(self, service: str, model: str, role: Role) -> Mapping[str, Kind]:
         """Give the columns that a model's features or segments have by now: a hint, good for the writer's thread."""
         return self._features.kinds(service, model, role)
+
+    def known(self, service: str, model: str) -> ModelColumns | None:
+        """Give the columns that a model had after the last load, to any thread; None before its first event."""
+        return self._known.get((service, model))
 
     def load(self, batch: Batch) -> LoadReport:
         """Store one batch, all or nothing."""
@@ -105,6 +111,7 @@ class Loader:
             self._loads += 1
             if self._loads % COMPACT_EVERY == 0:
                 rollups.compact(connection, now)
+        self._known = self._features.known()
         return report
 
     def _load(self, connection: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> LoadReport:
