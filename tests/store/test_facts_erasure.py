@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ import pytest
 from store.facts_made import DAY, HOUR, START, Made, event, outcome, times
 
 from watchkeeper.schemas.errors import InputError
-from watchkeeper.store.facts import retention
+from watchkeeper.store.facts import readings, retention
 from watchkeeper.store.facts.erasure import ERASED, erase
 from watchkeeper.store.facts.kept import Keep, Policy
 from watchkeeper.store.sealed import SealedDays, digest
@@ -145,6 +146,27 @@ def test_a_file_of_which_nothing_is_left_goes(made: Made, sealed: SealedDays) ->
     assert done.sealed_rows >= 36
     assert list(sealed.folder.glob("day=*/predictions-*.parquet")) == []
     assert all(file.table == "outcomes" for day in sealed.days() for file in sealed.manifest(day).files)
+
+
+def test_readings_of_a_segment_that_is_a_person_name_them_no_more(made: Made, sealed: SealedDays) -> None:
+    """Analyzers write ``segment:VALUE`` and ``segment:NAME=VALUE``; other subjects are names, of features and such."""
+    subjects = ["segment:u-17", "segment:user_id=u-17", "segment:u-171", "segment:plan=u-17", "user_id", "error"]
+    numbers = [float(n) for n in range(len(subjects))]
+    frame = pl.DataFrame({"subject": subjects, "value": numbers, "as_of": times(*[START] * len(subjects))})
+    readings.write(made.facts, frame.with_columns(pl.lit("shop").alias("service")))
+    relabelled = erase(made.facts, sealed, [USER]).relabelled
+    assert made.rows("SELECT subject FROM readings ORDER BY value") == [
+        (f"segment:{ERASED}",), (f"segment:user_id={ERASED}",), *((name,) for name in subjects[2:])
+    ]  # fmt: skip
+    assert relabelled > 2
+    assert made.rows("SELECT value FROM readings ORDER BY value") == [(n,) for n in numbers], "the numbers stay"
+
+
+def test_every_subject_that_analyzers_write_names_no_value_but_a_segments() -> None:
+    """What else a subject is made of: a new form of it must be looked at here and in the erasure."""
+    source = Path(__file__).parents[2] / "analyzers" / "watchkeeper" / "analyzers"
+    made = {found for path in source.rglob("*.py") for found in re.findall(r'f"([a-z]+):\{', path.read_text())}
+    assert made <= {"segment", "site", "check"}, made
 
 
 def test_what_the_loader_knows_is_read_again(made: Made, sealed: SealedDays) -> None:

@@ -1,8 +1,8 @@
 """Removes a person's rows: predictions with features and text, what refers to them, rejects, sealed files. Counts stay.
 
 First every prediction is found, stored and sealed, then all that bears its id goes. In counts by segment or unseen
-value the person's own value becomes ``(erased)``; the counts are what they were. Mentions in free text are not found:
-only a name that has the value.
+value, and in readings of a segment, the person's own value becomes ``(erased)``; the numbers are what they were.
+Mentions in free text are not found: only a name that has the value.
 """
 
 from __future__ import annotations
@@ -172,6 +172,9 @@ def _relabelled(connection: duckdb.DuckDBPyConnection, subject: Subject) -> int:
         f"""UPDATE epochs SET categories =
               list_transform(categories, lambda c: CASE WHEN c = $value THEN '{ERASED}' ELSE c END)
             WHERE feature = $key AND list_contains(categories, $value)""",
+        f"""UPDATE readings SET subject = CASE subject WHEN concat('segment:', $value) THEN 'segment:{ERASED}'
+              ELSE concat('segment:', $key, '={ERASED}') END
+            WHERE subject IN (concat('segment:', $value), concat('segment:', $key, '=', $value))""",
     ):
         total += int(str(first(connection, sql, given)[0]))
     return total + measured.relabel(connection, subject.key, subject.value, ERASED)
