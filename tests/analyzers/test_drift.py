@@ -24,7 +24,7 @@ from watchkeeper.analyzers.drift_bins import Bins, Steps, merged, steps
 from watchkeeper.analyzers.drift_distance import Distance
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.rows import BinRow
-from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.declared import Declarations, Reference
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.facts.histograms import numeric_edges
 
@@ -243,3 +243,15 @@ def test_a_number_that_never_varied_has_no_deviation_to_travel_in() -> None:
     assert "temp" not in {reading.subject for reading in world.evaluate(EARTH, day(27)).readings}
     found = {reading.subject: reading.value for reading in world.evaluate(KS, day(27)).readings}
     assert found["temp"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "moved"), [(None, True), ("rolling", False), ("seasonal", False)], ids=["first", "rolling", "seasonal"]
+)
+def test_a_step_of_weeks_ago_is_seen_against_the_first_days_only(kind: str | None, moved: bool) -> None:
+    frame = made(days=50).with_columns(pl.when(from_day(18)).then(pl.col("temp") + 8).otherwise("temp").alias("temp"))
+    world = World().load(frame).with_reference()
+    declared = Declarations(references=(Reference(service="flights", type=kind),) if kind else ())
+    [found] = [one for one in world.evaluate(PSI, day(50), declared).readings if one.subject == "temp"]
+    assert (found.value > 10 * (found.reference or 1)) == moved
+    assert ("take in slow drift" in (found.against or "")) == (not moved)

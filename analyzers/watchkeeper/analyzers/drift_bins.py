@@ -116,8 +116,8 @@ def features(scope: Scope) -> dict[str, Feature]:
 
     def read() -> dict[str, Feature]:
         fine: dict[str, list[BinRow]] = {}
-        for row in rows(scope.facts.histogram(scope.service, scope.model, scope.window), BinRow):
+        for row in rows(scope.facts.histogram(*scope.pair, scope.window, scope.declared_reference), BinRow):
             fine.setdefault(row.feature, []).append(row)
         return {feature: Feature(merged(bins), steps(bins)) for feature, bins in fine.items()}
 
-    return once(scope.facts, ("drift features", scope.pair, scope.window), read)
+    return once(scope.facts, ("drift features", scope.pair, scope.window, scope.declared_reference), read)

@@ -1,6 +1,7 @@
 """What all distances between the window and the reference share: one reading a feature, with what chance alone gives.
 
-A distance is shown and never judged: which change is worth a word is the verdict's question, asked once.
+It is measured against the declared reference, by default the kept first days. A distance is shown and never judged:
+which change is worth a word is the verdict's question, asked once, and always of the kept first days.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from watchkeeper.analyzers.drift_bins import Bins, Feature, Steps, features
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, scopes
-from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.declared import FIRST_DAYS, Declarations
 from watchkeeper.schemas.findings import Window
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class Distance:
 
     def readings(self, scope: Scope) -> Iterator[tuple[Reading, Feature]]:
         """Measure every feature of one model that has a reference and enough rows."""
-        if scope.reference is None:
-            return
+        declared = scope.declared_reference
+        if scope.reference is None and (declared is None or declared.type != "kept"):
+            return  # without its first days a model has no edges, unless a file has brought them
         for subject, feature in features(scope).items():
             if sum(feature.bins.now) < scope.settings.number("min_rows") or sum(feature.bins.reference) == 0:
                 continue
@@ -78,6 +80,7 @@ class Distance:
             measured.value,
             n=measured.n,
             reference=measured.expected,
+            against=scope.declared_reference.words if scope.declared_reference else FIRST_DAYS,
         )
 
 

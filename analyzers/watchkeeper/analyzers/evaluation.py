@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from watchkeeper.schemas.declared import Declarations, Monitor
+from watchkeeper.schemas.declared import Declarations, Monitor, Reference
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Finding, Json, Severity, Window
 
@@ -24,7 +24,8 @@ Snapshot = dict[str, Json]
 class Reading:
     """One number of one subject in one window, as known at ``as_of``: kept for charts, never sent to anyone.
 
-    ``maturity`` is the share of outcomes that were known; ``reference`` what the number is compared with.
+    ``maturity`` is the share of outcomes that were known; ``reference`` what the number is compared with, ``against``
+    in words which rows were.
     """
 
     analyzer: str
@@ -40,6 +41,7 @@ class Reading:
     n: int | None = None
     maturity: float | None = None
     reference: float | None = None
+    against: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,11 @@ class Scope:
         """The kept reference, once it is wholly in the past of this window."""
         reference = self.info.reference
         return reference if reference is not None and reference.end <= self.window.start else None
+
+    @property
+    def declared_reference(self) -> Reference | None:
+        """What its distances are declared to be measured against; None is the kept first days."""
+        return self.declared.reference_of(*self.pair)
 
     def examples(self, showing: Showing, window: Window | None = None) -> tuple[str, ...]:
         """Give the ids of a few predictions that show it, of the window under evaluation unless another is given.

@@ -125,6 +125,7 @@ class ReadRoutes:
         window = Window(moment("start", start) or until - DEFAULT_WINDOW, until)
         if window.start > window.end:
             raise InputError("start is after end")
+        declared = self.declarations()
         ask = Ask(
             window,
             service,
@@ -136,7 +137,8 @@ class ReadRoutes:
             analyzer,
             subject,
             moment("as_of", as_of),
-            self.declarations().protected_of(service),
+            declared.protected_of(service),
+            declared.reference_of(service, model) if service and model else None,
         )
         frame = answer(self.reader, name, ask)
         if ARROW in request.headers.get("accept", ""):

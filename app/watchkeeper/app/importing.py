@@ -19,7 +19,7 @@ from watchkeeper.schemas.events import Prediction
 BATCH = 2_000
 ALIASES = {"timestamp": "ts", "time": "ts", "outcome_ts": "known_at", "label": "outcome", "segment": "segments"}
 """Column names that logs use for what we call otherwise."""
-_TOKENS = {"tokens_in": "input", "tokens_input": "input", "tokens_out": "output", "tokens_output": "output"}
+TOKENS = {"tokens_in": "input", "tokens_input": "input", "tokens_out": "output", "tokens_output": "output"}
 _NESTED = frozenset({"extra", "tokens", "checks", "fallback"})
 """Objects of our own events, as an NDJSON file has them."""
 _OWN = frozenset(Prediction.__struct_encode_fields__) - _NESTED - {"features"}
@@ -129,8 +129,8 @@ def _prediction(values: dict[str, Any], fallback_id: str, service: str, model: s
             event[column] = _without_nulls(value)
         elif column == "features" and isinstance(value, dict):
             features |= _without_nulls(value)
-        elif column in _TOKENS:
-            tokens[_TOKENS[column]] = value
+        elif column in TOKENS:
+            tokens[TOKENS[column]] = value
         elif column == "ok":
             event["status"] = "ok" if value else "error"
         elif column in _OWN:

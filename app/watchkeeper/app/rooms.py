@@ -262,6 +262,7 @@ def reading_frame(rows: Sequence[Reading]) -> pl.DataFrame:
         "n",
         "maturity",
         "reference",
+        "against",
     )
     columns: dict[str, list[object]] = {name: [getattr(row, name) for row in rows] for name in names}
     columns["window_start"] = [stored(row.window.start) for row in rows]

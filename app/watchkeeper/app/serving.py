@@ -18,6 +18,7 @@ from watchkeeper.app.api import ReadRoutes
 from watchkeeper.app.gate import Gate, Needs
 from watchkeeper.app.keyring import KeyRing, file_key
 from watchkeeper.app.metrics import ServerCollector
+from watchkeeper.app.reference_routes import ReferenceRoutes
 from watchkeeper.app.rejects import RejectRoutes
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.status import StatusReader
@@ -54,6 +55,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),
         RejectRoutes(stores.facts, rooms.clock).router(),
         UpkeepRoutes(rooms.upkeep).router(),
+        ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
         incident_routes(stores.control, rooms.clock, rooms.links),
     )
     for router in routers:

@@ -149,6 +149,7 @@ class Bin(Row, frozen=True, kw_only=True):
     upper: float | None = None
     n: Count = None
     reference_n: Count = None
+    against: str = ""
 
 
 class Feature(Row, frozen=True, kw_only=True):

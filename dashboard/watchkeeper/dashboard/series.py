@@ -17,8 +17,8 @@ Key = tuple[str, str]
 T = TypeVar("T")
 Points = tuple[tuple[int, float | None], ...]
 
-DRIFT_NOTICE = 0.2
-"""From this PSI on (above chance) the analyzer writes a notice. A notice is no alert: inputs move with seasons."""
+DRIFT_MUCH = 0.2
+"""From this PSI on (above chance) an input has moved much. That is no alert: inputs move with seasons."""
 LONGEST_BRIDGE = timedelta(hours=12)
 """A pause up to this long, such as a night, does not break a line."""
 RIPE = 0.8

@@ -9,7 +9,7 @@ from typing import Literal
 
 from watchkeeper.dashboard import asked, rows
 from watchkeeper.dashboard import format as fmt
-from watchkeeper.dashboard.series import DRIFT_NOTICE, Key, latest
+from watchkeeper.dashboard.series import DRIFT_MUCH, Key, latest
 
 Tone = Literal["orange", "gray"]
 STATES = ("Act now", "Degrading", "Watching", "Silent", "Healthy", "Quiet")
@@ -77,21 +77,21 @@ def fleet(head: asked.Head, numbers: asked.Fleet | None) -> Verdict:
 
 
 def _calm(head: asked.Head, moved: bool) -> str:
-    """Say how quiet the last days were: an incident that is over, or a notice of drift, is not nothing."""
+    """Say how quiet the last days were: an incident that is over, or an input that has moved, is not nothing."""
     if head.lately:
         return f"nothing wrong now, {fmt.plural(len(head.lately), 'incident')} in the last {asked.FLEET.days} days."
     return f"{'no incident' if moved else 'nothing unusual'} in the last {asked.FLEET.days} days."
 
 
 def _moved(readings: Iterable[rows.Reading]) -> rows.Reading | None:
-    """Give the newest reading of the input that moved most, if it is worth a notice."""
-    newest = [one for one in latest(readings).values() if (one.value or 0.0) - (one.reference or 0.0) >= DRIFT_NOTICE]
+    """Give the newest reading of the input that moved most, if that is much."""
+    newest = [one for one in latest(readings).values() if (one.value or 0.0) - (one.reference or 0.0) >= DRIFT_MUCH]
     return max(newest, key=lambda one: one.value or 0.0, default=None)
 
 
 def _drift_words(reading: rows.Reading) -> str:
     what = f"{fmt.literal(reading.subject)} of {fmt.literal(reading.service)}"
-    return f"{what} has moved most from its reference (PSI {reading.value:.2f}): a notice, no alert"
+    return f"{what} has moved most from its reference (PSI {reading.value:.2f}): shown, no alert"
 
 
 def of_incident(incident: rows.Incident, now: datetime, more: int = 0) -> Verdict:

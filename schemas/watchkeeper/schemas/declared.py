@@ -118,6 +118,38 @@ class Monitor(Declared, frozen=True):
     enabled: bool = True
 
 
+class Reference(Declared, frozen=True):
+    """What the distances of a service (or of one model) are measured against; without one, the kept first days.
+
+    ``rolling``: the days before each window. ``seasonal``: the same hours of the week in the weeks before. ``kept``:
+    one that was kept by name, in this version of it.
+    """
+
+    service: Name
+    type: Literal["rolling", "seasonal", "kept"]
+    model: Name | None = None
+    days: Annotated[int, Meta(ge=1, le=366)] = 28
+    weeks: Annotated[int, Meta(ge=1, le=52)] = 4
+    kept: Name | None = None
+    version: Annotated[int, Meta(ge=1)] = 1
+
+    @property
+    def words(self) -> str:
+        """Say what it is, and what it cannot see."""
+        if self.type == "rolling":
+            return f"the {self.days} days before each window; they take in slow drift, which is not seen against them"
+        if self.type == "seasonal":
+            return (
+                f"the same hours of the week in the {self.weeks} weeks before; "
+                "they take in slow drift, which is not seen against them"
+            )
+        return f"the reference {self.kept}, version {self.version}, which never moves"
+
+
+FIRST_DAYS = "the first days that were kept, which never move"
+"""What is compared with where nothing is declared."""
+
+
 class Template(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Jinja2 text in place of ours; what is not given stays as it is."""
 
@@ -162,6 +194,7 @@ KINDS: dict[str, type[Declared]] = {
     "PriceTable": PriceTable,
     "ValueModel": ValueModel,
     "Monitor": Monitor,
+    "Reference": Reference,
     "Receiver": Receiver,
     "Route": Route,
 }
@@ -177,10 +210,16 @@ class Declarations(Struct, frozen=True, kw_only=True):
     monitors: tuple[Monitor, ...] = ()
     receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
+    references: tuple[Reference, ...] = ()
 
     def system_of(self, service: str) -> System | None:
         """Find the system that a service belongs to."""
         return next((system for system in self.systems if service in system.services), None)
+
+    def reference_of(self, service: str, model: str) -> Reference | None:
+        """Find what a model is compared with: its own before its service's; None is its kept first days."""
+        ours = [one for one in self.references if one.service == service and one.model in (None, model)]
+        return min(ours, key=lambda one: one.model is None, default=None)
 
     def protected_of(self, service: str | None) -> frozenset[str]:
         """Name the attributes of a service (of all, for None) that are never shown row by row."""
@@ -223,6 +262,8 @@ def parse(document: object, where: str) -> tuple[str, Declared]:
     declared = _convert({**spec, "name": name}, KINDS[kind], at)
     if isinstance(declared, System):
         _check_silence(declared, at)
+    if isinstance(declared, Reference) and (declared.kept is None) == (declared.type == "kept"):
+        raise SettingsError(f"{at}: kept names the reference of type kept, and belongs to no other type")
     return kind, declared
 
 

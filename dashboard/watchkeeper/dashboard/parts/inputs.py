@@ -15,8 +15,9 @@ from watchkeeper.dashboard.parts import cards
 
 FIRST_SHOWN = 12
 HOW = (
-    "Grey: the kept reference. Colour: this window. PSI is the population stability index over the last seven days; "
-    "about 0.02 is chance, from 0.2 on there is a notice. Inputs move with seasons: drift alone is no alert."
+    "Grey: the reference. Colour: this window. PSI is the population stability index over the last seven days; "
+    "about 0.02 is chance, over 0.2 is much. It is shown and alerts nobody: the verdict decides, against the kept "
+    "first days."
 )
 
 
@@ -35,6 +36,8 @@ def show(
     if not bins:
         st.caption("This model has no reference yet: it is kept after the first days of traffic.")
         return
+    if against := found.bins[0].against:
+        st.caption(f"Compared with {fmt.literal(against)}.")
     if worst is not None and not found.unseen:
         named = [new for finding in worst.findings for new in new_values(finding)]
         found = replace(found, unseen=tuple(rows.Unseen(feature=new.feature, value=new.value) for new in named))
@@ -147,5 +150,5 @@ def _in_full(
             cards.nothing(title, question, "Not measured in this window.")
             return
         line = Line("PSI", series.reading_points(course), "trouble" if troubled else "ink")
-        spec = charts.over_time([line], found.span, Unit.PLAIN, limit=Limit(series.DRIFT_NOTICE, "notice"), marks=marks)
+        spec = charts.over_time([line], found.span, Unit.PLAIN, limit=Limit(series.DRIFT_MUCH, "much"), marks=marks)
         cards.chart(title, question, HOW, spec, f"{title}, now {fmt.number(line.last)}.")

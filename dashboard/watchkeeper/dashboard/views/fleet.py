@@ -249,7 +249,7 @@ def _drift(numbers: asked.Fleet, models: Sequence[ModelRow], marks: Sequence[Mar
         for model in moving
     ]  # fmt: skip
     spec = charts.over_time(
-        lines, numbers.span, Unit.PLAIN, limit=Limit(series.DRIFT_NOTICE, "notice"), marks=marks, kind="models"
+        lines, numbers.span, Unit.PLAIN, limit=Limit(series.DRIFT_MUCH, "much"), marks=marks, kind="models"
     )
     how = (
         "The population stability index of the feature that moved most, over seven days against the kept reference. "

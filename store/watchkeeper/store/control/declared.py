@@ -13,6 +13,7 @@ from watchkeeper.schemas.declared import (
     Monitor,
     PriceTable,
     Receiver,
+    Reference,
     Route,
     System,
     ValueModel,
@@ -59,6 +60,7 @@ def collect(parsed: list[tuple[str, Declared]]) -> tuple[Declarations, list[str]
         monitors=of(Monitor),
         receivers=of(Receiver),
         routes=of(Route),
+        references=of(Reference),
     )
     return declarations, problems
 

@@ -11,7 +11,7 @@ from watchkeeper.schemas.declared import Declarations, Price, PriceTable, Route
 
 def contradictions(declared: Declarations) -> list[str]:
     """Say why these declarations cannot be used together; empty where they can."""
-    return [*_price_overlaps(declared.prices), *_values_twice(declared)]
+    return [*_price_overlaps(declared.prices), *_values_twice(declared), *_references_twice(declared)]
 
 
 def warnings(declared: Declarations) -> list[str]:
@@ -49,6 +49,17 @@ def _values_twice(declared: Declarations) -> list[str]:
     return [
         f"ValueModel {' and '.join(found)}: both for service {service}; keep one"
         for service, found in sorted(names.items())
+        if len(found) > 1
+    ]
+
+
+def _references_twice(declared: Declarations) -> list[str]:
+    names: dict[tuple[str, str | None], list[str]] = {}
+    for one in declared.references:
+        names.setdefault((one.service, one.model), []).append(one.name)
+    return [
+        f"Reference {' and '.join(found)}: both for {f'model {model} of ' if model else ''}service {service}; keep one"
+        for (service, model), found in sorted(names.items(), key=str)
         if len(found) > 1
     ]
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from watchkeeper.schemas.declared import Reference
 from watchkeeper.schemas.errors import InputError, NotFound
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
@@ -46,6 +47,7 @@ class Ask:
     subject: str | None = None
     as_of: datetime | None = None
     protected: frozenset[str] = frozenset()
+    reference: Reference | None = None
 
     def one_model(self) -> tuple[str, str]:
         """Give service and model of a query that is about one."""
@@ -199,7 +201,7 @@ def _readings(reader: FactReader, ask: Ask) -> pl.DataFrame:
 
 
 def _histogram(reader: FactReader, ask: Ask) -> pl.DataFrame:
-    rows = reader.histogram(*ask.one_model(), ask.window)
+    rows = reader.histogram(*ask.one_model(), ask.window, ask.reference)
     return rows if ask.feature is None else rows.filter(feature=ask.feature)
 
 

@@ -16,9 +16,11 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from watchkeeper.schemas.declared import Reference
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored, utc
 from watchkeeper.store.facts import telemetry
+from watchkeeper.store.facts.compared import compared_sql, words
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Showing
 from watchkeeper.store.facts.features import OVERFLOW
@@ -144,9 +146,13 @@ class FactReader:
             {"service": service, "model": model},
         )
 
-    def histogram(self, service: str, model: str, window: Window) -> pl.DataFrame:
-        """Count the window's rows and the reference's on the same bins; score and prediction are features too."""
+    def histogram(self, service: str, model: str, window: Window, reference: Reference | None = None) -> pl.DataFrame:
+        """Count the window's rows and the reference's on the same bins; score and prediction are features too.
+
+        Without a declared reference it is the kept first days; ``against`` says which it is.
+        """
         _, parameters = _scope(window, service, model)
+        compared, more = compared_sql(self.facts, service, model, window, reference)
         return self.facts.read(
             f"""
             WITH mine AS ({EPOCHS_SQL}),
@@ -159,12 +165,11 @@ class FactReader:
                             ELSE CASE WHEN kind = 'category' THEN categories[bin + 1] END END AS label,
                    CASE WHEN kind = 'numeric' AND bin >= 1 THEN edges[bin] END AS lower,
                    CASE WHEN kind = 'numeric' AND bin >= 0 AND bin < len(edges) THEN edges[bin + 1] END AS upper,
-                   coalesce(c.n, 0) AS n, coalesce(r.n, 0) AS reference_n
-            FROM current c FULL JOIN (SELECT * FROM reference_bins WHERE epoch IN (SELECT epoch FROM mine)) r
-                 USING (epoch, bin) JOIN mine USING (epoch)
+                   coalesce(c.n, 0) AS n, coalesce(r.n, 0) AS reference_n, $against AS against
+            FROM current c FULL JOIN ({compared}) r USING (epoch, bin) JOIN mine USING (epoch)
             ORDER BY feature, bin
             """,
-            parameters,
+            parameters | more | {"against": words(reference)},
         )
 
     def unseen_values(self, service: str, model: str, window: Window) -> pl.DataFrame:

@@ -22,6 +22,7 @@ READING_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "n": pl.Int64,
     "maturity": pl.Float64,
     "reference": pl.Float64,
+    "against": pl.String,
 }
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts.batch import TIME
-from watchkeeper.store.facts.connection import FactStore, first, frame_of, insert
+from watchkeeper.store.facts.connection import FactStore, frame_of
+from watchkeeper.store.facts.epochs import IN_FORCE_SQL, epoch_of, next_epoch, store
 from watchkeeper.store.facts.features import PREDICTION, SCORE
 from watchkeeper.store.facts.histograms import INFINITE, MAX_CATEGORIES, MISSING, NAN, Epoch, Hours, numeric_edges
 from watchkeeper.store.facts.profiles import Profile, add_bins
@@ -139,15 +139,18 @@ def _keep(
 ) -> None:
     """Fix the edges of these features; each in the newest of its types that has values in these days."""
     service, model, start, end = scope
-    number = _next_epoch(connection)
+    number = next_epoch(connection)
+    held = {} if since is not None else _held(connection, service, model)
     epochs: list[tuple[Epoch, _Source]] = []
     for kinds in features:
         for source in kinds:
-            epoch = _epoch(connection, number + len(epochs), source, scope)
+            epoch = held.get((source.feature, source.kind)) if source.ended_at is None else None
+            epoch = epoch or _epoch(connection, number + len(epochs), source, scope)
             if epoch is not None:
                 epochs.append((epoch, source))
                 break
-    _store(connection, scope, epochs, made_at, since)
+    new = [(epoch, source.ended_at) for epoch, source in epochs if epoch.epoch >= number]
+    store(connection, (service, model), new, made_at, since)
     _rebin(connection, scope, epochs, since)
     connection.execute(
         """INSERT INTO reference_bins
@@ -169,6 +172,17 @@ def _keep(
             SELECT $service AS service, $model AS model, * FROM ({features_sql(timedelta(days=1))}) {only}""",
         mine | {"start_ts": start, "end_ts": end},
     )
+
+
+def _held(connection: duckdb.DuckDBPyConnection, service: str, model: str) -> dict[tuple[str, str], Epoch]:
+    """Find the edges that a file of training data has brought; what was binned on them is binned with the rest."""
+    rows = connection.execute(IN_FORCE_SQL, {"service": service, "model": model}).fetchall()
+    epochs = [epoch_of(row) for row in rows]
+    for table in ("histogram_hour", "unseen_hour"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE list_contains($epochs, epoch)", {"epochs": [e.epoch for e in epochs]}
+        )
+    return {(epoch.feature, epoch.kind): epoch for epoch in epochs}
 
 
 def _sources(connection: duckdb.DuckDBPyConnection, service: str, model: str) -> dict[str, list[_Source]]:
@@ -198,10 +212,6 @@ def _sources(connection: duckdb.DuckDBPyConnection, service: str, model: str) ->
     return sources
 
 
-def _next_epoch(connection: duckdb.DuckDBPyConnection) -> int:
-    return int(str(first(connection, "SELECT coalesce(max(epoch), 0) + 1 FROM epochs")[0]))
-
-
 def _epoch(connection: duckdb.DuckDBPyConnection, number: int, source: _Source, scope: _Scope) -> Epoch | None:
     service, model, start, end = scope
     parameters: dict[str, object] = {"start_ts": start, "end_ts": end}
@@ -223,44 +233,6 @@ def _epoch(connection: duckdb.DuckDBPyConnection, number: int, source: _Source, 
         return None
     edges = numeric_edges(finite)
     return Epoch(number, source.feature, source.kind, edges, (), float(finite.min()), float(finite.max()))
-
-
-def _store(
-    connection: duckdb.DuckDBPyConnection,
-    scope: _Scope,
-    made: Sequence[tuple[Epoch, _Source]],
-    made_at: datetime,
-    since: datetime | None,
-) -> None:
-    epochs = [epoch for epoch, _ in made]
-    frame = pl.DataFrame(
-        {
-            "epoch": [e.epoch for e in epochs],
-            "feature": [e.feature for e in epochs],
-            "kind": [e.kind for e in epochs],
-            "edges": [e.edges.tolist() for e in epochs],
-            "categories": [list(e.categories) for e in epochs],
-            "low": [e.low for e in epochs],
-            "high": [e.high for e in epochs],
-            "ended_at": [source.ended_at for _, source in made],
-        },
-        schema={
-            "epoch": pl.Int32,
-            "feature": pl.String,
-            "kind": pl.String,
-            "edges": pl.List(pl.Float64),
-            "categories": pl.List(pl.String),
-            "low": pl.Float64,
-            "high": pl.Float64,
-            "ended_at": TIME,
-        },
-    ).with_columns(
-        pl.lit(scope[0]).alias("service"),
-        pl.lit(scope[1]).alias("model"),
-        pl.lit(made_at).alias("made_at"),
-        pl.lit(since, TIME).alias("since"),
-    )
-    insert(connection, "epochs", frame)
 
 
 def _rebin(

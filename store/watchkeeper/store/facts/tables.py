@@ -101,6 +101,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
             service VARCHAR, model VARCHAR, bucket TIMESTAMP, feature VARCHAR, kind VARCHAR, rows BIGINT,
             missing BIGINT, nan BIGINT, infinite BIGINT, mismatched BIGINT, unseen BIGINT, below BIGINT, above BIGINT,
             min DOUBLE, max DOUBLE, sum DOUBLE, sumsq DOUBLE)""",
+        """CREATE TABLE kept_references (
+            service VARCHAR, model VARCHAR, name VARCHAR, version INTEGER, origin VARCHAR, detail VARCHAR,
+            start_ts TIMESTAMP, end_ts TIMESTAMP, total BIGINT, made_at TIMESTAMP, bins BLOB)""",
         """CREATE TABLE measured_models (
             service VARCHAR, model VARCHAR, reference_end TIMESTAMP, form INTEGER, learned VARCHAR)""",
         """CREATE TABLE measured_days (
@@ -109,7 +112,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE readings (
             analyzer VARCHAR, metric VARCHAR, service VARCHAR, model VARCHAR, subject VARCHAR, window_start TIMESTAMP,
             window_end TIMESTAMP, as_of TIMESTAMP, value DOUBLE, lower DOUBLE, upper DOUBLE, n BIGINT,
-            maturity DOUBLE, reference DOUBLE)""",
+            maturity DOUBLE, reference DOUBLE, against VARCHAR)""",
     ),
 )
 
