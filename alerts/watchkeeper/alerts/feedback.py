@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from watchkeeper.alerts import acknowledging
 from watchkeeper.schemas.access import ANYONE, Caller
 from watchkeeper.schemas.events import Feedback
 from watchkeeper.store.control import audit, incidents
@@ -68,6 +69,7 @@ def acknowledge(control: Control, incident_id: str, by: str | None, now: datetim
         taken = replace(incident, acknowledged_at=now, acknowledged_by=actor)
         incidents.save(tx, taken)
         incidents.note(tx, incident_id, IncidentEvent(now, "acknowledged", actor=actor))
+        acknowledging.tell(tx, taken, actor, now)
         audit.add(tx, AuditEntry(now, actor, "incident.acknowledged", incident_id, key=known.label))
         return taken
 

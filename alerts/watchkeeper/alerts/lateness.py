@@ -21,7 +21,7 @@ def as_sent(
     since = min([queued_at, *(one.queued_at for one in carried)])
     late = now - since
     if late < LATE:
-        return replace(notification, receipt=receipt)
+        return replace(notification, receipt=receipt, sent_at=now)
     history = tuple(Told(one.transition, one.created_at) for one in carried)
     steps = [*history, Told(notification.transition, notification.at)]
     said = ", ".join(f"{told.transition} {_clock(told.at, notification.at)}" for told in steps)
@@ -34,6 +34,7 @@ def as_sent(
         history=history,
         late_seconds=late.total_seconds(),
         receipt=receipt,
+        sent_at=now,
     )
 
 

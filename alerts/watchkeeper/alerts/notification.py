@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from watchkeeper.schemas.findings import Severity
 
@@ -40,7 +41,7 @@ class Notification:
 
     ``title`` is the first line of ``text``. ``new`` holds the fingerprints that this message is sent for. ``history``
     is what it stands for besides itself, ``late_seconds`` how much too late it goes out, ``receipt`` what the receiver
-    called the last message about the same incident: the sender fills these in.
+    called the last message about the same incident: the sender fills these in, and ``sent_at``.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Notification:
     history: tuple[Told, ...] = ()
     late_seconds: float = 0.0
     receipt: str | None = None
+    sent_at: datetime | None = None
 
 
 class Notifier(Protocol):
@@ -83,6 +85,15 @@ class Notifier(Protocol):
                 how many seconds the receiver wants to be left alone, ``unsure`` that it may have arrived.
 
         """
+        ...
+
+
+@runtime_checkable
+class Repeats(Protocol):
+    """A notifier whose receiver keeps nothing: it is told again and again what still holds."""
+
+    def repeat(self, standing: Sequence[Notification], now: datetime) -> None:
+        """Tell of all that is open, or ended a moment ago."""
         ...
 
 

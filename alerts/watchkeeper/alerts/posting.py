@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import httpx
+import msgspec
 
+from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
+from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -16,6 +19,56 @@ UNSURE = frozenset({408, 502, 504})
 
 REASON_BYTES = 300
 ANSWER_BYTES = 64 * 1024
+
+
+class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """``urlFrom``: the URL where it is a secret; ``authorization``: the value of that header."""
+
+    url_from: SecretRef | None = None
+    authorization: SecretRef | None = None
+
+
+class Target:
+    """One URL, which may be a secret, and what opens it."""
+
+    def __init__(self, url: httpx.URL | SecretRef, what: str, authorization: SecretRef | None = None) -> None:
+        self._url = url
+        self._what = what
+        self._authorization = authorization
+
+    def post(self, body: bytes, headers: Mapping[str, str], method: str = "POST") -> bytes:
+        """Send it; secrets are read now.
+
+        Raises:
+            DeliveryError: it was not taken, or a secret is missing.
+
+        """
+        if self._authorization is not None:
+            headers = {**headers, "Authorization": read_secret(self._authorization)}
+        return post(self._resolved(), body, headers, method)
+
+    def _resolved(self) -> httpx.URL:
+        if isinstance(self._url, httpx.URL):
+            return self._url
+        try:
+            return address(read_secret(self._url), self._what)
+        except SettingsError:
+            raise DeliveryError(f"the secret of this {self._what} receiver holds no URL", retryable=True) from None
+
+
+def target_of(receiver: Receiver) -> Target:
+    """Read the address of a receiver that has one URL and no other settings.
+
+    Raises:
+        SettingsError: there is none, or two, or it cannot be used.
+
+    """
+    settings = settings_of(receiver, TargetSettings)
+    if settings.url_from is None:
+        return Target(address(receiver.url, receiver.type), receiver.type, settings.authorization)
+    if receiver.url is not None:
+        raise SettingsError(f"a {receiver.type} receiver has a url or settings.urlFrom, not both")
+    return Target(settings.url_from, receiver.type, settings.authorization)
 
 
 def address(text: str | None, what: str) -> httpx.URL:

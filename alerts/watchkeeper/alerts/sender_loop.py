@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import ParamSpec
@@ -15,14 +15,25 @@ from watchkeeper.schemas.errors import StoreUnavailable
 P = ParamSpec("P")
 logger = logging.getLogger("watchkeeper.alerts.sender")
 
+Beside = Callable[[datetime], int]
+"""What else is to be done at each look, in a thread of its own."""
+
 
 class SenderLoop:
     """Looks every ``interval`` seconds and at once after ``wake``; a receiver that hangs holds up no other."""
 
-    def __init__(self, sender: Sender, clock: Callable[[], datetime], interval: float = 2.0) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        clock: Callable[[], datetime],
+        interval: float = 2.0,
+        *,
+        beside: Sequence[Beside] = (),
+    ) -> None:
         self._sender = sender
         self._clock = clock
         self._interval = interval
+        self._beside = tuple(beside)
         self._wake = threading.Event()
         self._stopped = False
         self._busy: dict[str, Future[int]] = {}
@@ -46,7 +57,7 @@ class SenderLoop:
         self._thread.join()
 
     def _run(self) -> None:
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="notify") as pool:
+        with ThreadPoolExecutor(PARALLEL + len(self._beside), thread_name_prefix="notify") as pool:
             while not self._stopped:
                 self._wake.clear()
                 self._watched(self._look, pool)
@@ -61,6 +72,9 @@ class SenderLoop:
         names = [name for name in self._sender.due(now) if name not in self._busy]
         for name in names:
             self._busy[name] = pool.submit(self._serve, name, now)
+        for number, work in enumerate(self._beside):
+            if f" {number}" not in self._busy:  # no receiver's name
+                self._busy[f" {number}"] = pool.submit(self._watched, work, now)
         return len(names)
 
     def _serve(self, name: str, now: datetime) -> int:

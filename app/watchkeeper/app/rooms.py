@@ -17,6 +17,7 @@ import polars as pl
 
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.repeating import Repeater
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.alerts.sender_loop import SenderLoop
 from watchkeeper.analyzers.clockwork import Clockwork
@@ -100,7 +101,9 @@ class Rooms:
             loaded=self._loaded,
         )
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
-        self._sender = SenderLoop(Sender(stores.control, _holder(settings)), wall)
+        self._sender = SenderLoop(
+            Sender(stores.control, _holder(settings)), wall, beside=[Repeater(stores.control).run_once]
+        )
         stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)

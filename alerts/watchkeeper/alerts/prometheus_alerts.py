@@ -1,0 +1,48 @@
+"""Alerts as Prometheus and Alertmanager write them: labels that stay the same, annotations that change. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from watchkeeper.alerts.notification import Alert, Notification
+
+
+def labels_of(alert: Alert, notification: Notification) -> dict[str, str]:
+    """Give what identifies the alert: the same from its first message to its last."""
+    return {
+        "alertname": f"{alert.analyzer}/{alert.metric}",
+        "service": notification.service,
+        "model": notification.model,
+        "severity": alert.severity.value,
+        "analyzer": alert.analyzer,
+        "metric": alert.metric,
+        "subject": alert.subject,
+    }
+
+
+def annotations_of(alert: Alert, notification: Notification) -> dict[str, str]:
+    """Give what changes from message to message; in a label it would make another alert each time."""
+    optional = {
+        "runbook_url": notification.runbook,
+        "owner": notification.owner,
+        "contact": notification.contact,
+        "fallback": notification.fallback,
+    }
+    return {
+        "summary": alert.summary,
+        "description": alert.description,
+        "incident": notification.incident_id,
+        "subjects": ", ".join(notification.subjects),
+        "message": notification.text,
+        **{name: value for name, value in optional.items() if value},
+        **({"late": "true"} if notification.late_seconds else {}),
+    }
+
+
+def rfc3339(at: datetime) -> str:
+    """Write a time.
+
+    >>> rfc3339(datetime(2026, 3, 1, 10, tzinfo=UTC))
+    '2026-03-01T10:00:00Z'
+    """
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
