@@ -69,6 +69,24 @@ LOOKS = (
         {"agreement": "agrees", "kappa": "kappa", "caught_share": "wrong ones caught"},
         also={"kappa": "number"},
     ),
+    Look(
+        "drift.reasons",
+        "Reasons",
+        "Does it decide for other reasons than in the reference?",
+        "The share of decisions that give each reason code, each input's share of the attributions, over seven days. "
+        "NDCG: how well the reference's order of inputs still fits; below 0.9 it is another order.",
+        {"reason_share": "given for", "attribution_share": "of attributions", "attribution_ndcg": "order (NDCG)"},
+        also={"attribution_ndcg": "number"},
+    ),
+    Look(
+        "drift.classifier",
+        "All inputs together",
+        "Can a classifier tell this week from the reference, and by which inputs?",
+        "AUC of a linear classifier over places, squares and products of the inputs, on days that it has not seen; "
+        "0.5 is chance. Each input's part of what it learned. Seasons are told apart too: it is no alert.",
+        {"domain_auc": "AUC", "domain_part": "part"},
+        also={"domain_auc": "number"},
+    ),
 )
 
 
