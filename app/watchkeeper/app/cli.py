@@ -12,13 +12,16 @@ import pkgutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from watchkeeper.app import __version__, commands, options
 from watchkeeper.app.options import CHECK_FAILED, ConfigOption, DataDirOption, JsonOption, UrlOption
 from watchkeeper.schemas.errors import WatchkeeperError
+
+if TYPE_CHECKING:
+    from watchkeeper.app.remote import Busy
 
 cli = typer.Typer(
     name="watchkeeper",
@@ -113,19 +116,25 @@ def import_file(
     as_json: JsonOption = False,
 ) -> None:
     """Send a file of logs to the server; the same file again adds nothing."""
-    from watchkeeper.app.importing import Target, import_rows, read, too_old  # noqa: PLC0415
+    from watchkeeper.app.importing import Import, Target, pause  # noqa: PLC0415
+    from watchkeeper.app.log_files import rows, survey  # noqa: PLC0415
 
     settings = options.settings(config)
-    frame = read(file)
-    old = too_old(frame, settings.retention.facts_days, datetime.now(UTC))
-    if old:
+    found = survey(file, settings.retention.facts_days, datetime.now(UTC))
+    if found.too_old:
         typer.echo(
-            f"watchkeeper: {old} rows are older than the {settings.retention.facts_days} days that facts are kept "
-            "(retention.facts_days, as set here): the server keeps them as rejects, `watchkeeper rejects list`",
+            f"watchkeeper: {found.too_old} rows are older than the {settings.retention.facts_days} days that facts are "
+            "kept (retention.facts_days, as set here): the server keeps them as rejects, `watchkeeper rejects list`",
             err=True,
         )
-    with options.progress(f"sending {file.name}", frame.height, hidden=as_json) as sent:
-        report = import_rows(frame, Target(file.name, service, model), options.remote(settings, url), start_row, sent)
+
+    def wait(busy: Busy) -> None:
+        typer.echo(f"watchkeeper: {busy}; going on in {busy.retry_after:g} s", err=True)
+        pause(busy)
+
+    with options.progress(f"sending {file.name}", found.rows, hidden=as_json) as sent:
+        work = Import(Target(file.name, service, model), options.remote(settings, url), start_row, sent, wait)
+        report = work.run(rows(file, start_row))
     options.show(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
 
 

@@ -14,6 +14,14 @@ from watchkeeper.schemas.errors import InputError, NotAllowed, SettingsError, Un
 
 TIMEOUT_SECONDS = 30.0
 ARROW = "application/vnd.apache.arrow.stream"
+RETRY_AFTER_SECONDS = 2.0
+"""How long to wait where a server that is busy does not say."""
+
+
+class Busy(Unavailable):
+    """The server asks to come again, after so many seconds."""
+
+    retry_after: float = RETRY_AFTER_SECONDS
 
 
 class Remote:
@@ -73,5 +81,16 @@ class Remote:
         if response.status_code in (401, 403):
             raise NotAllowed(f"{reason}. Set auth.api_key_file or WATCHKEEPER_API_KEY")
         if response.status_code in (429, 503):
-            raise Unavailable(f"{reason}. Try again in a moment")
+            busy = Busy(f"{reason}. Try again in a moment")
+            busy.retry_after = _seconds(response.headers.get("retry-after", ""))
+            raise busy
         raise InputError(reason)
+
+
+def _seconds(retry_after: str) -> float:
+    """Read Retry-After; a date or nothing is the usual wait.
+
+    >>> _seconds("3"), _seconds("Wed, 21 Oct 2026 07:28:00 GMT")
+    (3.0, 2.0)
+    """
+    return max(0.1, float(retry_after)) if retry_after.isdigit() else RETRY_AFTER_SECONDS

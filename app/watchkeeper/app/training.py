@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from watchkeeper.app import importing
+from watchkeeper.app import importing, log_files
 from watchkeeper.app.reference_routes import asked_of, epoch_of
 from watchkeeper.app.remote import Remote
 from watchkeeper.schemas.errors import InputError
@@ -34,7 +34,7 @@ def from_file(remote: Remote, file: Path, named: Named) -> dict[str, Any]:
 
     Columns are those of ``watchkeeper import``: ``prediction`` and ``score`` by name, every unknown one a feature.
     """
-    frame = importing.read(file)
+    frame = log_files.whole(file)
     features = [name for name, dtype in frame.schema.items() if _is_feature(name, dtype)]
     if not features or frame.is_empty():
         raise InputError(f"{file} holds no rows with features, a score or a prediction")
