@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from watchkeeper.alerts import registry
+from watchkeeper.alerts.templates import problem_of
 from watchkeeper.schemas.declared import Declarations, Receiver
 from watchkeeper.schemas.errors import SettingsError
 
@@ -68,6 +69,8 @@ def _problems(name: str, receiver: Receiver, known: dict[str, Receiver]) -> list
             registry.build(one)
         except SettingsError as error:
             problems.append(str(error))
+    if (unfit := problem_of(receiver.template)) is not None:
+        problems.append(unfit)
     met, then = {name}, receiver.fallback
     while then is not None:
         if then not in known:

@@ -147,7 +147,10 @@ class EventOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """One message to one receiver: waiting, delivered, or dead (refused for good)."""
+    """One message to one receiver: waiting, delivered, or dead (refused for good).
+
+    ``note`` says how a delivered one went: as plain text because its template failed, or with another message.
+    """
 
     key: str
     receiver: str
@@ -157,6 +160,7 @@ class DeliveryOut(BaseModel):
     at: datetime | None
     attempts: int
     error: str | None
+    note: str | None
     next_attempt_at: datetime | None
 
 

@@ -11,7 +11,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from watchkeeper.alerts import registry
 from watchkeeper.alerts.addresses import LOG, addresses, addresses_of, receivers
 from watchkeeper.alerts.lateness import LATE, as_sent, refused
 from watchkeeper.alerts.notification import Notification, Notifier, wants
+from watchkeeper.alerts.templates import applied
 from watchkeeper.schemas.declared import Declarations, Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 from watchkeeper.store.control import declared, outbox
@@ -102,7 +103,7 @@ class Sender:
                 leased = outbox.lease(tx, name, now, self._holder, LEASE, late=late)
             if leased is None:
                 return count
-            if self._attempt(leased, notifier, in_force, now) == "retry":
+            if self._attempt(leased, notifier, receiver, in_force, now) == "retry":
                 return count + 1
         return PER_RUN
 
@@ -120,11 +121,16 @@ class Sender:
         self._last = now
 
     def _attempt(
-        self, leased: Leased, notifier: Notifier | DeliveryError, in_force: Declarations, now: datetime
+        self,
+        leased: Leased,
+        notifier: Notifier | DeliveryError,
+        receiver: Receiver | None,
+        in_force: Declarations,
+        now: datetime,
     ) -> str:
         message = leased.message
-        receipt, failure = _deliver(leased, notifier, now)
-        result = self._result(leased, receipt, failure, now)
+        sent = _deliver(leased, notifier, receiver, now)
+        result = self._result(leased, sent, now)
         with self._control.transaction() as tx:
             outbox.record(tx, message.key, result)
             if result.state is Sending.DEAD:
@@ -138,10 +144,10 @@ class Sender:
                 )
         return result.attempt.outcome
 
-    def _result(self, leased: Leased, receipt: str | None, failure: DeliveryError | None, now: datetime) -> Result:
-        message = leased.message
+    def _result(self, leased: Leased, sent: _Sent, now: datetime) -> Result:
+        message, failure = leased.message, sent.failure
         if failure is None:
-            return Result(Attempt(now, "delivered", ""), Sending.DELIVERED, receipt=receipt)
+            return Result(Attempt(now, "delivered", sent.note), Sending.DELIVERED, receipt=sent.receipt)
         if not failure.retryable:
             return Result(Attempt(now, "dead", str(failure)), Sending.DEAD)
         again = now + backoff(message.attempts + 1, failure.retry_after, self._jitter())
@@ -162,20 +168,28 @@ def _notifier(name: str, receiver: Receiver | None) -> Notifier | DeliveryError:
         return DeliveryError(str(error), retryable=True)
 
 
-def _deliver(
-    leased: Leased, notifier: Notifier | DeliveryError, now: datetime
-) -> tuple[str | None, DeliveryError | None]:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What came of one attempt: a failure, or what the receiver calls the message, and a note on how it went."""
+
+    failure: DeliveryError | None = None
+    receipt: str | None = None
+    note: str = ""
+
+
+def _deliver(leased: Leased, notifier: Notifier | DeliveryError, receiver: Receiver | None, now: datetime) -> _Sent:
     if isinstance(notifier, DeliveryError):
-        return None, notifier
+        return _Sent(notifier)
     message = leased.message
     try:
         notification = msgspec.convert(cast("object", message.payload), Notification)
-        sent = as_sent(notification, message.queued_at, leased.carried, leased.receipt, now)
-        return notifier.notify(sent), None
+        plain = as_sent(notification, message.queued_at, leased.carried, leased.receipt, now)
+        shown, note = applied(receiver.template if receiver else None, plain)
+        return _Sent(receipt=notifier.notify(shown), note=note)
     except DeliveryError as error:
-        return None, error
+        return _Sent(error)
     except Exception as error:  # noqa: BLE001 - a notifier's own fault must not stop the others, nor lose the message
-        return None, DeliveryError(f"the notifier failed: {error!r}", retryable=True, unsure=True)
+        return _Sent(DeliveryError(f"the notifier failed: {error!r}", retryable=True, unsure=True))
 
 
 def _put_fallbacks(tx: Transaction, message: Message, in_force: Declarations, attempt: Attempt) -> list[str]:

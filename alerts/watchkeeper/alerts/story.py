@@ -14,7 +14,7 @@ from watchkeeper.alerts.notification import Transition
 from watchkeeper.schemas.findings import Finding, Severity
 from watchkeeper.store.control import declared, feedback, findings, incidents, outbox
 from watchkeeper.store.control.connection import Transaction
-from watchkeeper.store.control.records import Incident, IncidentEvent, Member, Message, Verdict
+from watchkeeper.store.control.records import Incident, IncidentEvent, Member, Message, Sending, Verdict
 
 
 def lines(tx: Transaction, found: Sequence[Incident], links: Links) -> list[shapes.IncidentOut]:
@@ -107,6 +107,7 @@ def _delivery(message: Message) -> shapes.DeliveryOut:
         created_at=message.created_at,
         at=last.at if last else None,
         attempts=message.attempts,
-        error=(last.detail or None) if last else None,
+        error=(last.detail or None) if last and message.state is not Sending.DELIVERED else None,
+        note=(last.detail or None) if last and message.state is Sending.DELIVERED else None,
         next_attempt_at=message.next_attempt_at,
     )

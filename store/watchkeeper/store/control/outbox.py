@@ -57,15 +57,13 @@ def lease(
     it, with all between. One that may have arrived is never carried: it goes again by itself, under its own key.
     """
     oldest = (
-        select(
-            table.c.id, table.c.fingerprint, table.c.incident_id, table.c.queued_at, table.c.unsure, table.c.attempts
-        )
+        select(table.c.id, table.c.fingerprint, table.c.queued_at, table.c.unsure, table.c.attempts)
         .where(_due(now), table.c.receiver == receiver)
         .order_by(table.c.id)
         .limit(1)
         .with_for_update(skip_locked=True, of=table)
     )
-    for row_id, fingerprint, incident_id, queued_at, unsure, attempts in tx.rows(oldest):
+    for row_id, fingerprint, queued_at, unsure, attempts in tx.rows(oldest):
         chosen = row_id
         if late is not None and not unsure and now - queued_at >= late:
             chosen = _carry(tx, row_id, receiver, fingerprint, attempts)
@@ -75,7 +73,7 @@ def lease(
             return None
         message = _read(tx, table.c.id == chosen)[0]
         carried = _read(tx, table.c.carried_by == chosen)
-        return Leased(message, tuple(carried), _receipt(tx, receiver, incident_id), unsure)
+        return Leased(message, tuple(carried), _receipt(tx, receiver, fingerprint, chosen), unsure)
     return None
 
 
@@ -153,8 +151,11 @@ def _carry(tx: Transaction, oldest: int, receiver: str, fingerprint: str, attemp
     return newest
 
 
-def _receipt(tx: Transaction, receiver: str, incident_id: str) -> str | None:
-    known = and_(table.c.receiver == receiver, table.c.incident_id == incident_id, table.c.receipt.is_not(None))
+def _receipt(tx: Transaction, receiver: str, fingerprint: str, before: int) -> str | None:
+    """Give what the receiver called the last message about this, unless that was over since."""
+    same = and_(table.c.receiver == receiver, table.c.fingerprint == fingerprint, table.c.id < before)
+    over = tx.rows(select(func.max(table.c.id)).where(same, table.c.transition == "resolved")).scalar() or 0
+    known = and_(same, table.c.id > over, table.c.receipt.is_not(None))
     return tx.rows(select(table.c.receipt).where(known).order_by(table.c.id.desc()).limit(1)).scalar()
 
 
