@@ -53,6 +53,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, world.telemetry())
         if path == "/v1/rejects":
             return self.answer(200, world.rejects())
+        if path == "/v1/evidently/page":
+            return (
+                self.answer(200, "<html>a page</html>")
+                if world.evidently
+                else self.answer(
+                    503, {"error": "Unavailable", "reason": "Evidently cannot be used here: pip install it"}
+                )
+            )
         room, _, name = path.removeprefix("/v1/").partition("/")
         if room == "queries" and (rows := world.query(name, params)) is not None:
             return self.answer(200, {"query": name, "rows": rows})

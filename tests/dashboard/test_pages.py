@@ -219,6 +219,27 @@ def test_acknowledging_and_feedback_reach_the_server(serve: Serve, open_page: Op
     assert "Acted on, says kim 09\\:00\\: renamed upstream" in texts(app)
 
 
+def test_evidentlys_page_is_made_on_demand_and_can_be_downloaded(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    app = open_page(stub.url, "incident", id="inc-7f3a")
+    assert not [path for path in stub.asked if "/v1/evidently" in path]
+    app.button(key="evidently-make").click().run()
+    assert not app.exception
+    assert [path for path in stub.asked if path.startswith("/v1/evidently/page?service=flight-delay&model=")]
+    assert [one.proto.label for one in app.get("download_button")] == ["Download Evidently's page"]
+
+
+def test_where_evidently_is_not_installed_the_page_says_so(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    stub.world.evidently = False
+    app = open_page(stub.url, "incident", id="inc-7f3a")
+    app.button(key="evidently-make").click().run()
+    assert not app.exception
+    [error] = [one.value for one in app.error]
+    assert "Evidently cannot be used here" in error
+    assert not app.get("download_button")
+
+
 def test_an_unknown_incident_is_one_sentence(serve: Serve, open_page: Open) -> None:
     app = open_page(serve().url, "incident", id="nope")
     assert not app.exception

@@ -18,6 +18,7 @@ class World:
     scenario: str = "degraded"
     acknowledged: dict[str, str] = field(default_factory=dict)
     feedback: list[Json] = field(default_factory=list)
+    evidently: bool = True
 
     @property
     def degraded(self) -> bool:

@@ -19,11 +19,12 @@ MISSING = 3
 """The exit code where Evidently is not installed."""
 
 
-PAGE = "page.html"
+PAGE, RESULT = "page.html", "result.json"
+"""What it writes: the page, and its numbers as Evidently's own JSON."""
 
 
 def main(folder: str) -> int:
-    """Read the two Parquet files of the folder, write the page beside them; give the exit code."""
+    """Read the two Parquet files of the folder, write what it makes beside them; give the exit code."""
     _limit()
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread reserves memory
@@ -42,7 +43,9 @@ def main(folder: str) -> int:
     )
     datasets = [evidently.Dataset.from_pandas(frame, definition) for frame in (current, reference)]
     report = evidently.Report([presets.DataDriftPreset(), presets.DataSummaryPreset()])
-    report.run(*datasets).save_html(str(Path(folder) / PAGE))
+    snapshot = report.run(*datasets)
+    snapshot.save_html(str(Path(folder) / PAGE))
+    (Path(folder) / RESULT).write_text(snapshot.json())
     return 0
 
 

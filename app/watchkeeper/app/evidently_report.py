@@ -58,9 +58,9 @@ def comparable(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 
 
 def render(rows: pl.DataFrame, out: Path, seconds: float = WALL_SECONDS) -> None:
-    """Let the child make the page; what it made is put in place only when it is whole."""
+    """Let the child make the page (for a name that ends in .json the result); it is put in place when it is whole."""
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".evidently-") as folder:
-        made = Path(folder) / evidently_html.PAGE
+        made = Path(folder) / (evidently_html.RESULT if out.suffix == ".json" else evidently_html.PAGE)
         for part in (REFERENCE, CURRENT):
             rows.filter(pl.col(PART) == part).drop(PART).write_parquet(Path(folder) / f"{part}.parquet")
         argv = [sys.executable, "-m", evidently_html.__name__, folder]

@@ -51,9 +51,15 @@ class Remote:
             raise InputError(f"{self.url}{path} gives no Arrow stream: is the address right?")
         return response.content
 
-    def post(self, path: str, body: Mapping[str, object], timeout: float | None = TIMEOUT_SECONDS) -> dict[str, Any]:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        timeout: float | None = TIMEOUT_SECONDS,
+        parameters: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         """Send JSON, read JSON."""
-        return self._json(self._request("POST", path, json=body, timeout=timeout))
+        return self._json(self._request("POST", path, json=body, timeout=timeout, params=dict(parameters or {})))
 
     def send(self, kind: str, events: bytes, key: str, content_type: str = "application/x-ndjson") -> dict[str, Any]:
         """Send events; the same key again changes nothing."""

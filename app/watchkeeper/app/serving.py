@@ -15,6 +15,7 @@ from watchkeeper.alerts.api import incident_routes
 from watchkeeper.app import __version__
 from watchkeeper.app.access import is_loopback
 from watchkeeper.app.api import ReadRoutes
+from watchkeeper.app.evidently_routes import EvidentlyRoutes
 from watchkeeper.app.gate import Gate, Needs
 from watchkeeper.app.keyring import KeyRing, file_key
 from watchkeeper.app.metrics import ServerCollector
@@ -55,6 +56,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),
         RejectRoutes(stores.facts, rooms.clock).router(),
         UpkeepRoutes(rooms.upkeep).router(),
+        EvidentlyRoutes(rooms.reader, rooms.clock, rooms.declarations).router(),
         ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
         incident_routes(stores.control, rooms.clock, rooms.links),
     )

@@ -23,6 +23,7 @@ from watchkeeper.schemas.errors import InputError, NotAllowed, NotFound, Setting
 
 DEFAULT_URL = "http://127.0.0.1:8090"
 TIMEOUT = httpx.Timeout(20.0, connect=2.0)
+PAGE_TIMEOUT = httpx.Timeout(330.0, connect=2.0)
 AT_ONCE = 8
 """How many questions of one page travel at the same time."""
 
@@ -124,6 +125,11 @@ class Client:
         kind: type[rows.Answer[T]] = rows.Answer[row]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
         return self._get(f"/v1/queries/{name}", kind, params).rows
 
+    def evidently_page(self, service: str, model: str, start: datetime, end: datetime) -> bytes:
+        """Let the server make Evidently's page of a window: it takes up to minutes."""
+        asked = {"service": service, "model": model, "start": start, "end": end}
+        return self._send("GET", "/v1/evidently/page", params=asked, timeout=PAGE_TIMEOUT)
+
     def acknowledge(self, incident: str, by: str | None) -> None:
         """Say that someone looks after it."""
         self._send("POST", f"/v1/incidents/{quote(incident, safe='')}/acknowledge", body={"by": by}, by=by)
@@ -151,11 +157,12 @@ class Client:
         params: Asked | None = None,
         body: Mapping[str, str | None] | None = None,
         by: str | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
     ) -> bytes:
         asked = {name: _text(value) for name, value in (params or {}).items() if value is not None}
         try:
             acting = {ON_BEHALF_OF: quote(by, safe="")} if by else None
-            response = self._http.request(method, path, params=asked, json=body, headers=acting)
+            response = self._http.request(method, path, params=asked, json=body, headers=acting, timeout=timeout)
         except httpx.TimeoutException as error:
             raise Unavailable(f"the server at `{self.url}` did not answer in time: it may be busy loading") from error
         except httpx.HTTPError as error:
@@ -197,7 +204,7 @@ def _said(response: httpx.Response) -> str:
     if not isinstance(body, dict):
         return ""
     words = cast("dict[str, object]", body)
-    for name in ("detail", "message", "error", "title"):
+    for name in ("reason", "detail", "message", "error", "title"):
         if isinstance(said := words.get(name), str):
             return said
     return ""

@@ -27,7 +27,7 @@ def group() -> None:
 def evidently(
     service: Annotated[str, typer.Option(help="Service to look at.")],
     model: Annotated[str, typer.Option(help="Model to look at.")],
-    out: Annotated[Path, typer.Option(help="Where the HTML page goes.")],
+    out: Annotated[Path, typer.Option(help="Where the HTML page goes; a name in .json gets its result JSON.")],
     start: Annotated[str | None, typer.Option(help="ISO 8601 time. Default: 7 days ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="ISO 8601 time. Default: now.", show_default=False)] = None,
     config: ConfigOption = None,

@@ -9,7 +9,7 @@ import streamlit as st
 from watchkeeper.dashboard import asked, cached, problem, rows, state, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.client import Client
-from watchkeeper.dashboard.parts import cards, origin, proof, respond
+from watchkeeper.dashboard.parts import cards, deep_dive, origin, proof, respond
 from watchkeeper.dashboard.views import start
 
 REFRESH = 30
@@ -52,6 +52,7 @@ def _one(identity: str) -> None:
     respond.show(story, now)
     proof.charts_of(found)
     origin.show(found.split)
+    deep_dive.show(story)
     left, right = st.columns(2)
     with left:
         proof.other_findings(story)
