@@ -20,6 +20,13 @@ from watchkeeper.store.control import declared, incidents
 from watchkeeper.store.control.connection import Control
 from watchkeeper.store.control.records import Phase
 
+LABELS = {
+    "alertname": "drift/psi",
+    "service": 'de"lays',
+    "model": "arrival",
+    "severity": "page",
+    "subject": "carrier",
+}
 ALERT = Alert(
     fingerprint="00ff",
     analyzer="drift",
@@ -30,6 +37,7 @@ ALERT = Alert(
     description="a lot",
     starts_at=START,
     ends_at=None,
+    labels=LABELS,
 )
 NOTIFICATION = Notification(
     key="ab:1:fired:on-call:1",
@@ -43,26 +51,23 @@ NOTIFICATION = Notification(
     text="PAGE\nmore",
     subjects=("carrier",),
     new=("00ff",),
-    alerts=(ALERT, dataclasses.replace(ALERT, fingerprint="11ff", subject="origin", severity=Severity.TICKET)),
+    alerts=(
+        ALERT,
+        dataclasses.replace(ALERT, fingerprint="11ff", labels=LABELS | {"subject": "origin", "severity": "ticket"}),
+    ),
     at=START,
     evidence_url="http://127.0.0.1:8091/incident?id=ab-1",
     external_url="http://127.0.0.1:8091",
     owner="operations",
     runbook="https://runbooks.example/x",
+    group_key='on-call:{model="arrival", service="de\\"lays"}',
+    group_labels={"service": 'de"lays', "model": "arrival"},
+    truncated=2,
 )
 
 
 def test_payload_version_4_field_by_field() -> None:
     body = module.payload(NOTIFICATION)
-    labels = {
-        "alertname": "drift/psi",
-        "service": 'de"lays',
-        "model": "arrival",
-        "severity": "page",
-        "analyzer": "drift",
-        "metric": "psi",
-        "subject": "carrier",
-    }
     annotations = {
         "summary": "it drifts",
         "description": "a lot",
@@ -74,22 +79,22 @@ def test_payload_version_4_field_by_field() -> None:
     }
     first = {
         "status": "firing",
-        "labels": labels,
+        "labels": LABELS,
         "annotations": annotations,
         "startsAt": "2026-03-01T10:00:00Z",
         "endsAt": "0001-01-01T00:00:00Z",
         "generatorURL": "http://127.0.0.1:8091/incident?id=ab-1",
         "fingerprint": "00ff",
     }
-    second = {**first, "fingerprint": "11ff", "labels": {**labels, "subject": "origin", "severity": "ticket"}}
+    second = {**first, "fingerprint": "11ff", "labels": {**LABELS, "subject": "origin", "severity": "ticket"}}
     assert body == {
         "version": "4",
-        "groupKey": '{}:{model="arrival", service="de\\"lays"}',
-        "truncatedAlerts": 0,
+        "groupKey": 'on-call:{model="arrival", service="de\\"lays"}',
+        "truncatedAlerts": 2,
         "status": "firing",
         "receiver": "on-call",
         "groupLabels": {"service": 'de"lays', "model": "arrival"},
-        "commonLabels": {name: labels[name] for name in ("alertname", "service", "model", "analyzer", "metric")},
+        "commonLabels": {name: LABELS[name] for name in ("alertname", "service", "model")},
         "commonAnnotations": annotations,
         "externalURL": "http://127.0.0.1:8091",
         "alerts": [first, second],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -14,7 +14,10 @@ Transition = Literal["fired", "updated", "acknowledged", "resolved"]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One condition of the incident. ``fingerprint`` stays the same from firing to resolved, over all episodes."""
+    """One condition of the incident. ``fingerprint`` stays the same from firing to resolved, over all episodes.
+
+    ``labels`` are all those by which it is routed and grouped.
+    """
 
     fingerprint: str
     analyzer: str
@@ -25,6 +28,7 @@ class Alert:
     description: str
     starts_at: datetime
     ends_at: datetime | None
+    labels: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,9 @@ class Notification:
 
     ``title`` is the first line of ``text``. ``new`` holds the fingerprints that this message is sent for. ``history``
     is what it stands for besides itself, ``late_seconds`` how much too late it goes out, ``receipt`` what the receiver
-    called the last message about the same incident: the sender fills these in, and ``sent_at``.
+    called the last message about the same incident: the sender fills these in, and ``sent_at``. ``reason`` is fired,
+    updated, resolved, repeat or escalated. The group is what is told together: it may hold several incidents, of which
+    ``incident_id`` is the first, and more alerts than are listed (``truncated``).
     """
 
     key: str
@@ -68,6 +74,10 @@ class Notification:
     late_seconds: float = 0.0
     receipt: str | None = None
     sent_at: datetime | None = None
+    reason: str = ""
+    group_key: str = ""
+    group_labels: dict[str, str] = field(default_factory=dict[str, str])
+    truncated: int = 0
 
 
 class Notifier(Protocol):

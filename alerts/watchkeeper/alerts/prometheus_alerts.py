@@ -17,6 +17,7 @@ def labels_of(alert: Alert, notification: Notification) -> dict[str, str]:
         "analyzer": alert.analyzer,
         "metric": alert.metric,
         "subject": alert.subject,
+        **alert.labels,
     }
 
 

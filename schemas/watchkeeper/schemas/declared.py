@@ -18,6 +18,7 @@ from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.events import Name, Text
 from watchkeeper.schemas.objectives import Declared, Objective
 from watchkeeper.schemas.settings import Days
+from watchkeeper.schemas.times import Times
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class ValueModel(Declared, frozen=True):
 
 
 class Monitor(Declared, frozen=True):
-    """Other parameters or another severity of one analyzer, for one service (or all)."""
+    """Other parameters, another severity or other times of one analyzer, for one service (or all)."""
 
     analyzer: Name
     service: Name | None = None
@@ -116,6 +117,18 @@ class Monitor(Declared, frozen=True):
     )
     severity: Literal["page", "ticket", "notice"] | None = None
     enabled: bool = True
+    for_: str | None = msgspec.field(name="for", default=None)
+    keep_firing_for: str | None = None
+
+    @property
+    def hold(self) -> timedelta | None:
+        """How long a condition must hold before it fires; None: as usual."""
+        return None if self.for_ is None else duration(self.for_)
+
+    @property
+    def keep(self) -> timedelta | None:
+        """How long an incident outlives its last condition; None: as usual."""
+        return None if self.keep_firing_for is None else duration(self.keep_firing_for)
 
 
 class Reference(Declared, frozen=True):
@@ -172,21 +185,49 @@ class Receiver(Declared, frozen=True):
     template: Template | None = None
 
 
-class Route(Declared, frozen=True):
-    """Which findings go to which receiver (one declared here, or the name of one).
+class Escalation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who else is told where nobody acknowledged a message ``after`` so long."""
 
-    ``match`` holds service, model, severity or analyzer; all must be equal.
+    after: str
+    receiver: Name
+
+
+class Route(Declared, frozen=True, rename={"continue_": "continue"}):
+    """Which alerts go to which receiver, in Alertmanager's words: a tree whose deepest branch that matches counts.
+
+    ``match`` is short for matchers that are equal. A branch has what it does not say itself from the one above it,
+    matchers and time intervals aside. Each declared route is a tree of its own: every tree is asked.
     """
 
-    receiver: Receiver | Name
-    match: dict[Literal["service", "model", "severity", "analyzer"], str] = msgspec.field(
-        default_factory=dict[Literal["service", "model", "severity", "analyzer"], str]
-    )
+    receiver: Receiver | Name | None = None
+    match: dict[Name, str] = msgspec.field(default_factory=dict[Name, str])
+    matchers: list[Text] = msgspec.field(default_factory=list[Text])
+    continue_: bool = False
+    group_by: list[Name] | None = None
+    group_wait: str | None = None
+    group_interval: str | None = None
+    repeat_interval: str | None = None
+    mute_time_intervals: list[Name] = msgspec.field(default_factory=list[Name])
+    active_time_intervals: list[Name] = msgspec.field(default_factory=list[Name])
+    escalate: Escalation | None = None
+    routes: list[Route] = msgspec.field(default_factory=list[Route])
 
-    @property
-    def destination(self) -> str:
-        """The name under which messages wait: the receiver's, or the route's own for one declared inside it."""
-        return self.receiver if isinstance(self.receiver, str) else self.name
+
+class TimeInterval(Declared, frozen=True):
+    """A named set of times, of which one must be met, for ``mute_time_intervals`` and ``active_time_intervals``."""
+
+    time_intervals: list[Times] = msgspec.field(name="time_intervals")
+
+
+class Inhibition(Declared, frozen=True):
+    """While an alert that meets ``source_matchers`` fires, those that meet ``target_matchers`` are not told.
+
+    Both must have the same values of the labels in ``equal``. An alert that meets both sides inhibits no other such.
+    """
+
+    source_matchers: list[Text] = msgspec.field(name="source_matchers")
+    target_matchers: list[Text] = msgspec.field(name="target_matchers")
+    equal: list[Name] = msgspec.field(default_factory=list[Name])
 
 
 KINDS: dict[str, type[Declared]] = {
@@ -197,6 +238,8 @@ KINDS: dict[str, type[Declared]] = {
     "Reference": Reference,
     "Receiver": Receiver,
     "Route": Route,
+    "TimeInterval": TimeInterval,
+    "Inhibition": Inhibition,
 }
 
 
@@ -211,6 +254,8 @@ class Declarations(Struct, frozen=True, kw_only=True):
     receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
     references: tuple[Reference, ...] = ()
+    time_intervals: tuple[TimeInterval, ...] = ()
+    inhibitions: tuple[Inhibition, ...] = ()
 
     def system_of(self, service: str) -> System | None:
         """Find the system that a service belongs to."""

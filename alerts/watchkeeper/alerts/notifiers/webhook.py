@@ -39,14 +39,13 @@ class Webhook:
 def payload(notification: Notification) -> dict[str, Json]:
     """Give the body, version 4."""
     alerts = [_alert(alert, notification) for alert in notification.alerts]
-    group = {"model": notification.model, "service": notification.service}
     return {
         "version": "4",
-        "groupKey": "{}:{" + ", ".join(f'{name}="{_quoted(value)}"' for name, value in group.items()) + "}",
-        "truncatedAlerts": 0,
+        "groupKey": notification.group_key,
+        "truncatedAlerts": notification.truncated,
         "status": "resolved" if notification.transition == "resolved" else "firing",
         "receiver": notification.receiver,
-        "groupLabels": {**group},
+        "groupLabels": {**notification.group_labels},
         "commonLabels": _common(labels_of(alert, notification) for alert in notification.alerts),
         "commonAnnotations": _common(annotations_of(alert, notification) for alert in notification.alerts),
         "externalURL": notification.external_url,
@@ -73,5 +72,3 @@ def _common(of_each: Iterable[dict[str, str]]) -> dict[str, Json]:
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in every)}
 
 
-def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -10,12 +10,14 @@ from sqlalchemy import func, insert, select
 from watchkeeper.schemas.declared import (
     Declarations,
     Declared,
+    Inhibition,
     Monitor,
     PriceTable,
     Receiver,
     Reference,
     Route,
     System,
+    TimeInterval,
     ValueModel,
     parse,
 )
@@ -61,6 +63,8 @@ def collect(parsed: list[tuple[str, Declared]]) -> tuple[Declarations, list[str]
         receivers=of(Receiver),
         routes=of(Route),
         references=of(Reference),
+        time_intervals=of(TimeInterval),
+        inhibitions=of(Inhibition),
     )
     return declarations, problems
 

@@ -14,6 +14,8 @@ from watchkeeper.store.control.records import Incident, IncidentEvent, Member, P
 from watchkeeper.store.control.tables import event, incident, member
 
 OPEN = (Phase.PENDING, Phase.FIRING)
+CHUNK = 500
+"""Ids in one query."""
 
 
 def latest(tx: Transaction, service: str, model: str) -> Incident | None:
@@ -44,6 +46,13 @@ def listed(
     if service is not None:
         query = query.where(incident.c.service == service)
     return _with_members(tx, query.order_by(incident.c.opened_at.desc(), incident.c.id).limit(limit))
+
+
+def several(tx: Transaction, incident_ids: Iterable[str]) -> list[Incident]:
+    """Give those of these ids that exist, in no order."""
+    wanted = sorted(set(incident_ids))
+    chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
+    return [one for keys in chunks for one in _with_members(tx, select(incident).where(incident.c.id.in_(keys)))]
 
 
 def save(tx: Transaction, changed: Incident) -> None:

@@ -14,16 +14,16 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from watchkeeper.store.control.connection import Transaction, as_record
 from watchkeeper.store.control.records import Attempt, Backlog, Leased, Message, Result, Sending
-from watchkeeper.store.control.tables import delivery
+from watchkeeper.store.control.tables import delivery, outbox_incident
 from watchkeeper.store.control.tables import outbox as table
 
 LONGEST_WAIT = timedelta(hours=1)
 """No attempt is ever put off for longer: what is due later than that was written before the clock went back."""
 
 
-def put(tx: Transaction, message: Message) -> bool:
-    """Add a message unless its key is there already; tell whether it was added."""
-    return tx.insert_if_absent(
+def put(tx: Transaction, message: Message, incidents: Iterable[str] = ()) -> bool:
+    """Add a message unless its key is there already; tell whether it was added. ``incidents``: all that it tells of."""
+    added = tx.insert_if_absent(
         table,
         {
             "key": message.key,
@@ -39,6 +39,16 @@ def put(tx: Transaction, message: Message) -> bool:
             "unsure": False,
         },
     )
+    others = sorted({*incidents} - {message.incident_id}) if added else []
+    if others:
+        tx.write(insert(outbox_incident), [{"key": message.key, "incident_id": one} for one in others])
+    return added
+
+
+def count_of(tx: Transaction, incident_id: str, receiver: str) -> int:
+    """Count the messages of which this incident is the first, for one receiver."""
+    own = and_(table.c.incident_id == incident_id, table.c.receiver == receiver)
+    return tx.rows(select(func.count()).where(own)).scalar() or 0
 
 
 def due_receivers(tx: Transaction, now: datetime) -> list[str]:
@@ -111,7 +121,8 @@ def record(tx: Transaction, key: str, result: Result) -> None:
 
 def of_incident(tx: Transaction, incident_id: str) -> list[Message]:
     """Give every message about one incident with its attempts, the oldest first."""
-    return _read(tx, table.c.incident_id == incident_id)
+    other = select(outbox_incident.c.key).where(outbox_incident.c.incident_id == incident_id)
+    return _read(tx, or_(table.c.incident_id == incident_id, table.c.key.in_(other)))
 
 
 def newest_delivered(tx: Transaction, receivers: Iterable[str], since: datetime) -> list[Message]:

@@ -1,0 +1,186 @@
+"""Turns news of incidents into messages: which groups they belong to, what is told now, what is held back.
+
+Everything happens in the caller's control transaction: the change of an incident and the groups that must be told of
+it are written together, and so are a message and the group that knows that it was told. Timers are rows: a process that
+ends in between loses none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from watchkeeper.alerts import grouping
+from watchkeeper.alerts.addresses import addresses_of, receivers
+from watchkeeper.alerts.grouping import Decision, View
+from watchkeeper.alerts.labels import labels_of
+from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.notices import LastChange, Writer, message
+from watchkeeper.alerts.routing import Branch, Router, group_id, group_key
+from watchkeeper.alerts.suppression import Firing, Suppression
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.store.control import findings as stored_findings
+from watchkeeper.store.control import groups as stored_groups
+from watchkeeper.store.control import incidents as stored_incidents
+from watchkeeper.store.control import maintenance, outbox, silences
+from watchkeeper.store.control.connection import Control, Transaction
+from watchkeeper.store.control.groups import Group
+from watchkeeper.store.control.records import Incident, IncidentEvent, Phase
+
+PER_RUN = 100
+"""Groups in one transaction: on SQLite nobody else writes meanwhile."""
+
+
+def no_change_known(_service: str, _model: str, _before: datetime) -> str | None:
+    """Know of no change."""
+    return None
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """The groups inside one transaction. ``waits`` False: nothing waits to be grouped, as in a replay.
+
+    ``queued_at`` is the wall's time, where that is not the time of what happens.
+    """
+
+    tx: Transaction
+    declared: Declarations
+    links: Links
+    last_change: LastChange = no_change_known
+    waits: bool = True
+    queued_at: datetime | None = None
+    router: Router = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the routes once."""
+        self.router = Router.of(self.declared)
+
+    def news(self, incident: Incident, causes: Iterable[str], at: datetime) -> tuple[list[str], list[str]]:
+        """Let news wait in every group that its alerts belong to; give the receivers and the groups."""
+        met: dict[str, tuple[Branch, Mapping[str, str], list[str]]] = {}
+        about = set(causes)
+        severity = {member.fingerprint: member.severity for member in incident.members}
+        for member in incident.alerting:
+            if member.fingerprint in about:
+                labels = labels_of(member, incident, self.declared)
+                for branch in self.router.branches(labels):
+                    shared = branch.group(labels)
+                    _, _, mine = met.setdefault(group_id(branch, shared), (branch, shared, []))
+                    mine.append(member.fingerprint)
+        for key, (branch, shared, mine) in met.items():
+            fresh = Group(key, group_key(branch, shared), branch.path, branch.receiver, dict(shared))
+            group = stored_groups.get(self.tx, key) or fresh
+            loudest = max((severity[one] for one in mine), key=grouping.LOUDNESS.__getitem__)
+            due = grouping.due_at(group, branch, at, loudest) if self.waits else at
+            stored_groups.save(self.tx, grouping.add_news(group, incident, mine, due))
+        names = dict.fromkeys(branch.receiver for branch, _, _ in met.values())
+        return addresses_of(names, self.declared), [*met]
+
+    def end(self, incident: Incident, at: datetime) -> tuple[list[str], list[str]]:
+        """Let the end of an incident wait in every group that it is in; give the receivers and the groups."""
+        names: list[str] = []
+        found = stored_groups.of_incident(self.tx, incident.id)
+        for group in found:
+            branch = self._branch(group)
+            due = at if not self.waits else max(at, group.told_at + branch.group_interval) if group.told_at else at
+            stored_groups.save(self.tx, grouping.add_end(group, incident, due))
+            names.append(group.receiver)
+        known = receivers(self.declared)
+        told = addresses_of([name for name in dict.fromkeys(names) if name in known], self.declared)
+        return told, [group.id for group in found]
+
+    def flush(self, keys: Iterable[str], now: datetime, current: Mapping[str, Incident] | None = None) -> int:
+        """Look at these groups, write what they are to be told; give the number of messages.
+
+        ``current`` holds incidents as they stood at ``now``, where that is not how they are stored.
+        """
+        groups = [group for key in keys if (group := stored_groups.get(self.tx, key)) is not None]
+        if not groups:
+            return 0
+        known = self._incidents(groups) | dict(current or {})
+        suppression = suppression_now(self.tx, self.declared, now)
+        views = {one.id: self._view(one, suppression, now) for one in known.values()}
+        return sum(self._flush(group, views, now) for group in groups)
+
+    def _incidents(self, groups: Iterable[Group]) -> dict[str, Incident]:
+        wanted = {row.incident_id for group in groups for row in group.incidents}
+        return {one.id: one for one in stored_incidents.several(self.tx, wanted)}
+
+    def _view(self, incident: Incident, suppression: Suppression, now: datetime) -> View:
+        holds = {
+            member.fingerprint: tuple(
+                suppression.holds(labels_of(member, incident, self.declared), member, incident, now)
+            )
+            for member in incident.alerting
+        }
+        return View(incident, holds)
+
+    def _flush(self, group: Group, views: Mapping[str, View], now: datetime) -> int:
+        intervals = {one.name: one for one in self.declared.time_intervals}
+        branch = self._branch(group)
+        muted = branch.muted_by(intervals, now)
+        decision = grouping.decide(group, branch, views, muted, now)
+        for incident_id, words in decision.held:
+            detail = {"receiver": group.receiver, "route": group.route, "reason": words}
+            stored_incidents.note(self.tx, incident_id, IncidentEvent(now, "held", {**detail}))
+        written = self._write(decision, group, views, now) if decision.tell else 0
+        stored_groups.save(self.tx, decision.group)
+        return written
+
+    def _write(self, decision: Decision, group: Group, views: Mapping[str, View], now: datetime) -> int:
+        rows = {row.incident_id: row for row in group.incidents}
+        about = sorted(
+            (views[key].incident for key in rows),
+            key=lambda one: (rows[one.id].told_at or now, one.opened_at, one.id),
+        )
+        telling = {one.incident.id for one in decision.tell}
+        about = [one for one in about if one.id in telling or rows[one.id].told_at is not None] or about
+        found = stored_findings.get(self.tx, [key for one in about for key in one.finding_keys], snapshots=False)
+        writer = Writer(self.declared, self.links, self.last_change, now)
+        known = receivers(self.declared)
+        written = 0
+        names = [name for name in decision.receivers if name in known]
+        for name in addresses_of(names, self.declared):
+            notice = writer.write(decision, group.incidents, about, found, name)
+            number = outbox.count_of(self.tx, about[0].id, name) + 1
+            row = message(notice, group.id, number, about[0], self.queued_at or now)
+            written += outbox.put(self.tx, row, [one.id for one in about])
+        if decision.reason in {"repeat", "escalated"}:
+            for one in decision.tell:
+                said = IncidentEvent(now, decision.reason, {"receivers": [*names], "route": group.route})
+                stored_incidents.note(self.tx, one.incident.id, said)
+        return written
+
+    def _branch(self, group: Group) -> Branch:
+        """Give the branch of a group; one that is no longer declared goes on with what holds for all."""
+        return self.router.branch(group.route) or Branch(group.route, group.receiver)
+
+
+def suppression_now(tx: Transaction, declared: Declarations, now: datetime) -> Suppression:
+    """Read everything that keeps alerts back at this moment."""
+    firing = [
+        Firing(member, incident, labels_of(member, incident, declared))
+        for incident in stored_incidents.listed(tx, states=(Phase.FIRING,), limit=None)
+        for member in incident.alerting
+        if member.active
+    ]
+    return Suppression.of(declared, firing, silences.active(tx, now), maintenance.active(tx, now))
+
+
+def flush_due(
+    control: Control,
+    declarations: Declarations,
+    now: datetime,
+    links: Links,
+    last_change: LastChange = no_change_known,
+) -> int:
+    """Tell every group whose time has come, the longest overdue first; give the number of messages."""
+    written = 0
+    while True:
+        with control.transaction() as tx:
+            tx.serialize("intake")
+            keys = stored_groups.due(tx, now, PER_RUN)
+            written += Dispatch(tx, declarations, links, last_change).flush(keys, now)
+        if len(keys) < PER_RUN:
+            return written

@@ -1,0 +1,121 @@
+"""Groups of alerts that are told together: whom, of what, what they know by now, and when to look at them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Select, delete, exists, insert, or_, select, update
+
+from watchkeeper.schemas.findings import Json, Severity
+from watchkeeper.store.control.connection import Transaction, as_record
+from watchkeeper.store.control.tables import alert_group, grouped_incident
+
+ENDED = "ended"
+"""Stands among what waits to be told: that the incident is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """One incident inside one group.
+
+    ``members`` are the fingerprints of its alerts that came this way, ``waiting`` what is to be told of them (or
+    ``ENDED``). ``told_at`` is the first time that it was told; ``held_by`` says what keeps it back.
+    """
+
+    incident_id: str
+    members: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    told_at: datetime | None = None
+    told_severity: Severity | None = None
+    over: bool = False
+    held_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group. ``next_at`` is when to look at it again (None: when something happens)."""
+
+    id: str
+    key: str
+    route: str
+    receiver: str
+    labels: dict[str, str]
+    next_at: datetime | None = None
+    told_at: datetime | None = None
+    escalate_at: datetime | None = None
+    escalated_to: str | None = None
+    messages: int = 0
+    incidents: tuple[Grouped, ...] = ()
+
+
+def get(tx: Transaction, group_id: str) -> Group | None:
+    """Give one group, or None."""
+    found = _read(tx, select(alert_group).where(alert_group.c.id == group_id))
+    return found[0] if found else None
+
+
+def due(tx: Transaction, now: datetime, limit: int | None = None) -> list[str]:
+    """Name the groups to look at now, the longest overdue first."""
+    query = select(alert_group.c.id).where(alert_group.c.next_at <= now)
+    return [key for (key,) in tx.rows(query.order_by(alert_group.c.next_at, alert_group.c.id).limit(limit))]
+
+
+def of_incident(tx: Transaction, incident_id: str) -> list[Group]:
+    """Give the groups that an incident is in."""
+    return _read(tx, select(alert_group).where(_holds(grouped_incident.c.incident_id == incident_id)))
+
+
+def listed(tx: Transaction) -> list[Group]:
+    """List every group that has something to tell or told something that goes on."""
+    return _read(tx, select(alert_group))
+
+
+def save(tx: Transaction, group: Group) -> None:
+    """Store a group as it is now; one without incidents is forgotten."""
+    if not group.incidents:
+        tx.write(delete(alert_group).where(alert_group.c.id == group.id))
+        return
+    row: dict[str, Any] = {name: getattr(group, name) for name in _GROUP}
+    if tx.write(update(alert_group).where(alert_group.c.id == group.id).values(row)) == 0:
+        tx.write(insert(alert_group).values(row))
+    tx.write(delete(grouped_incident).where(grouped_incident.c.group_id == group.id))
+    rows = [{name: _plain(getattr(one, name)) for name in _GROUPED} for one in group.incidents]
+    tx.write(insert(grouped_incident), [row | {"group_id": group.id} for row in rows])
+
+
+def look_again(tx: Transaction, now: datetime, incident_id: str | None = None) -> None:
+    """Have groups looked at now: something changed about whether they may be told (all of them, or one incident's)."""
+    late = or_(alert_group.c.next_at.is_(None), alert_group.c.next_at > now)
+    query = update(alert_group).where(late)
+    if incident_id is not None:
+        query = query.where(_holds(grouped_incident.c.incident_id == incident_id))
+    tx.write(query.values(next_at=now))
+
+
+def _holds(which: Any) -> Any:
+    return exists().where(grouped_incident.c.group_id == alert_group.c.id, which)
+
+
+def _read(tx: Transaction, query: Select[*tuple[Any, ...]]) -> list[Group]:
+    groups = list(tx.rows(query.order_by(alert_group.c.id)).mappings())
+    inside: dict[str, list[Grouped]] = {}
+    for keys in _chunks([row["id"] for row in groups]):
+        chosen = select(grouped_incident).where(grouped_incident.c.group_id.in_(keys))
+        for row in tx.rows(chosen.order_by(grouped_incident.c.incident_id)).mappings():
+            inside.setdefault(row["group_id"], []).append(as_record(Grouped, row))
+    return [as_record(Group, cast("Any", {**row, "incidents": tuple(inside.get(row["id"], ()))})) for row in groups]
+
+
+def _chunks(keys: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    return (keys[at : at + size] for at in range(0, len(keys), size))
+
+
+def _plain(value: object) -> Json | datetime:
+    return [*value] if isinstance(value, tuple) else cast("Json", value)
+
+
+_GROUP = tuple(column.name for column in alert_group.c)
+_GROUPED = tuple(column.name for column in grouped_incident.c if column.name != "group_id")
