@@ -11,11 +11,13 @@ import yaml
 
 from watchkeeper.alerts import registry
 from watchkeeper.alerts.addresses import check_receivers
+from watchkeeper.alerts.routing import check_routes
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas import objectives, openslo
 from watchkeeper.schemas.declared import KINDS, Declared, Price, Template, parse
 from watchkeeper.schemas.objectives import Sli
+from watchkeeper.schemas.times import Times
 from watchkeeper.store.control.apply import read
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,7 @@ SECTIONS = {
 FOLDERS = ("examples/watchkeeper.d", "app/watchkeeper/app/demo/declared")
 SPECS = KINDS | {"SLO": openslo.SloSpec, "Objective": openslo.OwnSpec}
 PARTS = {
+    "TimeInterval": (Times,),
     "PriceTable": (Price,),
     "Receiver": (Template,),
     "Objective": (Sli, objectives.BurnRule, objectives.BudgetStep, objectives.Fallback),
@@ -63,7 +66,7 @@ def test_every_receiver_is_named():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_an_example_folder_can_be_applied(folder):
-    documents, declarations = read(ROOT / folder, [check_receivers])
+    documents, declarations = read(ROOT / folder, [check_receivers, check_routes])
     assert documents
     check_monitors(declarations.monitors, discover())
 

@@ -8,6 +8,7 @@ import pytest
 from alerts.samples import START, day, sqlite_control
 
 from watchkeeper.alerts.addresses import check_receivers
+from watchkeeper.alerts.readiness import check_pages
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.store.control import audit, declared
 from watchkeeper.store.control.apply import apply
@@ -43,6 +44,10 @@ spec:
         good: {metricSource: {type: watchkeeper, spec: {measure: latency, maxMs: 300}}}
   objectives: [{target: 0.99}]
 """
+
+
+RUNBOOK = ", runbook: https://runbooks.example/x"
+LOUD = "apiVersion: watchkeeper/v1\nkind: Monitor\nmetadata: {name: loud}\nspec: {analyzer: x, severity: page}\n"
 
 
 def route(name: str, kind: str = "log", match: str = "{}") -> str:
@@ -167,18 +172,7 @@ def test_all_problems_of_all_files_are_listed_and_nothing_is_applied(folder: Pat
 @pytest.mark.parametrize(
     ("files", "warnings"),
     [
-        ({"r": route("all")}, ("route all sends pages, but no System is declared: nobody owns them",)),
-        (
-            {"s": SYSTEM, "r": route("chat", match="{service: chat}")},
-            ("route chat pages for service chat, which no System claims: nobody owns it",),
-        ),
-        (
-            {
-                "s": SYSTEM.replace(", runbook: https://runbooks.example/x", ""),
-                "r": route("p", match="{severity: page}"),
-            },
-            ("route p sends pages of system flights (owner operations), which has no runbook",),
-        ),
+        ({"r": route("all")}, ("route all sends alerts, but no System is declared: nobody owns them",)),
         (
             {
                 "s": SYSTEM.replace(", runbook: https://runbooks.example/x", ""),
@@ -200,6 +194,37 @@ def test_warnings_do_not_stop_it(
     report = apply(folder, control, START, "ada")
     assert report.warnings == warnings
     assert len(report.added) == len(files)
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (
+            {"s": SYSTEM, "r": route("chat", match="{service: chat}")},
+            "Route chat pages for service chat, which no System claims: nobody owns it",
+        ),
+        (
+            {"s": SYSTEM.replace(RUNBOOK, ""), "r": route("p", match="{severity: page}")},
+            "Route p sends pages of System flights (owner operations), which has no runbook",
+        ),
+        (
+            {"s": SYSTEM.replace(RUNBOOK, ""), "m": LOUD},
+            "Monitor loud pages for System flights (owner operations), which has no runbook",
+        ),
+    ],
+)
+def test_a_page_needs_an_owner_and_a_runbook(
+    folder: Path, control: Control, files: dict[str, str], problem: str
+) -> None:
+    write(folder, **files)
+    with pytest.raises(SettingsError) as refused:
+        apply(folder, control, START, "ada", [check_pages])
+    assert problem in str(refused.value)
+
+
+def test_tickets_need_no_runbook(folder: Path, control: Control) -> None:
+    write(folder, s=SYSTEM.replace(RUNBOOK, ""), r=route("t", match="{severity: ticket}"))
+    assert len(apply(folder, control, START, "ada", [check_pages]).added) == 2
 
 
 def test_prices_that_meet_or_differ_do_not_overlap(folder: Path, control: Control) -> None:

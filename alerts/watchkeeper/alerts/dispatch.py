@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from watchkeeper.alerts import grouping
-from watchkeeper.alerts.addresses import addresses_of, receivers
+from watchkeeper.alerts.addresses import addresses, addresses_of, receivers
 from watchkeeper.alerts.grouping import Decision, View
 from watchkeeper.alerts.labels import labels_of
 from watchkeeper.alerts.links import Links
@@ -138,10 +138,12 @@ class Dispatch:
         about = [one for one in about if one.id in telling or rows[one.id].told_at is not None] or about
         found = stored_findings.get(self.tx, [key for one in about for key in one.finding_keys], snapshots=False)
         writer = Writer(self.declared, self.links, self.last_change, now)
-        known = receivers(self.declared)
-        written = 0
-        names = [name for name in decision.receivers if name in known]
-        for name in addresses_of(names, self.declared):
+        known, written = addresses(self.declared), 0
+        names = addresses_of(decision.receivers, self.declared)
+        if decision.transition == "resolved":  # whoever was told that it began, a fallback say, hears the end
+            names = [*dict.fromkeys([*names, *outbox.told_of(self.tx, group.id, rows)])]
+        names = [name for name in names if name in known]
+        for name in names:
             notice = writer.write(decision, group.incidents, about, found, name)
             number = outbox.count_of(self.tx, about[0].id, name) + 1
             row = message(notice, group.id, number, about[0], self.queued_at or now)

@@ -110,15 +110,13 @@ def decide(group: Group, branch: Branch, views: Mapping[str, View], muted: str |
             held.append((row.incident_id, after.held_by))
     after = replace(group, incidents=tuple(rows))
     transition, reason = _kind(group, after, tell)
-    receivers = [group.receiver]
+    receivers = (group.receiver,)
     if not tell and not muted and _repeats(after, branch, views, now):
         tell, transition, reason = _going_on(after, views), "updated", "repeat"
-    if tell and reason != "repeat" and group.escalated_to and transition == "resolved":
-        receivers.append(group.escalated_to)
     if not tell and not muted and (going_on := _escalates(after, views, now)):
-        tell, transition, reason, receivers = going_on, "fired", "escalated", [branch.escalate_to]
+        tell, transition, reason, receivers = going_on, "fired", "escalated", (branch.escalate_to,)
     after = _timers(after, branch, views, tell=bool(tell), reason=reason, now=now)
-    return Decision(after, tuple(tell), transition, reason, tuple(receivers), tuple(held))
+    return Decision(after, tuple(tell), transition, reason, receivers, tuple(held))
 
 
 def _row(row: Grouped, view: View, muted: str | None, now: datetime) -> tuple[Grouped, Telling | None]:

@@ -33,6 +33,15 @@ WORST_FIRST = (
 )
 
 
+OwnTimes = Callable[[Incident, Member], tuple[timedelta | None, timedelta | None]]
+"""How long a condition must hold, and how long its incident outlives it, where that is not as usual."""
+
+
+def no_own_times(_incident: Incident, _member: Member) -> tuple[timedelta | None, timedelta | None]:
+    """Leave everything as usual."""
+    return None, None
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How long a condition must hold before it fires, and how long it must be quiet before it is over.
@@ -45,11 +54,20 @@ class Timing:
     quiet: timedelta = timedelta(days=7)
     keep_page: timedelta = timedelta(hours=1)
     keep_ticket: timedelta = timedelta(days=7)
+    own: OwnTimes = no_own_times
+
+    def holds(self, incident: Incident, member: Member) -> timedelta:
+        """Give how long this condition must hold before it is told."""
+        own, _ = self.own(incident, member)
+        return self.hold if own is None else own
 
     def keep(self, incident: Incident) -> timedelta:
-        """Give how long an incident outlives its last condition."""
+        """Give how long an incident outlives its last condition: the longest of its conditions' own times, if any."""
         if incident.state is Phase.PENDING:
             return timedelta(0)
+        own = [keep for member in incident.alerting if (keep := self.own(incident, member)[1]) is not None]
+        if own:
+            return max(own)
         return self.keep_page if incident.told_severity is Severity.PAGE else self.keep_ticket
 
 
@@ -116,9 +134,8 @@ def settle(state: Incident | None, now: datetime, timing: Timing, evaluated: Eva
     if not going_on:
         calm_since = max((member.held_at for member in state.alerting), default=state.opened_at)
         return [*steps, _end(state, now)] if now - calm_since >= timing.keep(state) else steps
-    if state.state is Phase.PENDING and now - state.opened_at < timing.hold:
-        return steps
-    return steps + _tell(state, now, going_on)
+    ripe = [member for member in going_on if now - member.first_at >= timing.holds(state, member)]
+    return steps + _tell(state, now, ripe) if ripe else steps
 
 
 def ranked(members: Sequence[Member]) -> list[Member]:
@@ -165,8 +182,10 @@ def _join(state: Incident, finding: Finding) -> list[Step]:
 
 def _again(state: Incident, known: Member, finding: Finding) -> list[Step]:
     louder = LOUDNESS[finding.severity] > LOUDNESS[known.severity]
+    begins_anew = not known.active and known.subject not in state.told_subjects
     changed = replace(
         known,
+        first_at=finding.as_of if begins_anew else known.first_at,
         subjects=finding.subjects,
         severity=finding.severity if louder else known.severity,
         grade=min(known.grade, finding.evidence.grade),
@@ -176,6 +195,7 @@ def _again(state: Incident, known: Member, finding: Finding) -> list[Step]:
         held_at=finding.as_of,
         active=True,
         data_state=finding.data_state,
+        labels=finding.labels,
     )
     kind = "escalated" if louder else SILENT if known.active else "returned"
     return [Step(_with_member(state, changed), finding.as_of, kind, _said(finding))]
@@ -254,6 +274,7 @@ def _new_member(finding: Finding) -> Member:
         last_at=finding.as_of,
         held_at=finding.as_of,
         data_state=finding.data_state,
+        labels=finding.labels,
     )
 
 

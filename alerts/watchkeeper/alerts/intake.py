@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchkeeper.alerts.dispatch import Dispatch, no_change_known
 from watchkeeper.alerts.incidents import SILENT, Step, Timing, evaluate
+from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.notices import LastChange
 from watchkeeper.schemas.declared import Declarations
@@ -21,7 +22,8 @@ from watchkeeper.store.control import watermarks
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.records import Incident, IncidentEvent, Member
 
-DEFAULT_TIMING = Timing()
+RESOLVE_TIMEOUT = timedelta(minutes=5)
+"""How long an incident outlives the last alert that another system posted: what comes and goes is told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def record(
     *,
     watermarks: Mapping[str, datetime] | None = None,
     last_change: LastChange = no_change_known,
-    timing: Timing = DEFAULT_TIMING,
+    timing: Timing | None = None,
     waits: bool = False,
     now: datetime | None = None,
 ) -> list[IncidentChange]:
@@ -58,7 +60,30 @@ def record(
     with control.transaction() as tx:
         tx.serialize("intake")
         dispatch = Dispatch(tx, declarations, links, last_change, waits, now)
-        return _Intake(tx, declarations, as_of, dispatch, timing).take(findings, watermarks or {})
+        return _Intake(tx, declarations, as_of, dispatch, timing or timing_of(declarations)).take(
+            findings, watermarks or {}
+        )
+
+
+def timing_of(declared: Declarations) -> Timing:
+    """Give the times that the declared monitors ask for; the most specific monitor that says one counts."""
+    said = [one for one in declared.monitors if one.hold is not None or one.keep is not None]
+
+    def own(incident: Incident, member: Member) -> tuple[timedelta | None, timedelta | None]:
+        if member.analyzer == RECEIVED:
+            return timedelta(0), RESOLVE_TIMEOUT
+        fitting = [
+            one
+            for one in said
+            if one.analyzer == member.analyzer
+            and one.service in {None, incident.service}
+            and one.model in {None, incident.model}
+        ]
+        fitting.sort(key=lambda one: (one.model is None, one.service is None))
+        hold = next((one.hold for one in fitting if one.hold is not None), None)
+        return hold, next((one.keep for one in fitting if one.keep is not None), None)
+
+    return Timing(own=own)
 
 
 class _Intake:
@@ -93,6 +118,8 @@ class _Intake:
             last = still_open.get((service, model)) or stored_incidents.latest(self._tx, service, model)
 
             def evaluated(member: Member, service: str = service) -> datetime:
+                if member.analyzer == RECEIVED:
+                    return member.held_at  # its sender says when it ends, or falls silent: that is looked at there
                 own = known_marks.get((member.analyzer, service))
                 return own or known_marks.get((member.analyzer, "")) or self._as_of
 

@@ -18,6 +18,7 @@ import polars as pl
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.repeating import Repeater
+from watchkeeper.alerts.rounds import Rounds, RoundsLoop
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.alerts.sender_loop import SenderLoop
 from watchkeeper.analyzers.clockwork import Clockwork
@@ -104,6 +105,12 @@ class Rooms:
         self._sender = SenderLoop(
             Sender(stores.control, _holder(settings)), wall, beside=[Repeater(stores.control).run_once]
         )
+        live = self._event_clock is None
+        self._rounds = RoundsLoop(
+            Rounds(stores.control, self.declarations, self.links, self._last_change, live),
+            self.clock,
+            self._sender.wake,
+        )
         stores.inbox.number_after(self.loader.watermark)
         self._schedule: Schedule | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
@@ -121,6 +128,7 @@ class Rooms:
         self.loader.start()
         self.poller.start()
         self._sender.start()
+        self._rounds.start()
         self._clockwork.start()
         self._daily.start()
 
@@ -130,6 +138,7 @@ class Rooms:
         self._daily.stop()
         self._clockwork.stop()
         self.poller.stop()
+        self._rounds.stop()
         self._sender.stop()
         self.stores.inbox.close()
         self.loader.stop()
@@ -233,6 +242,7 @@ class Rooms:
             watermarks=marks,
             last_change=self._last_change,
             now=wall(),
+            waits=self._event_clock is None,
         )
         if any(change.receivers for change in changes):
             self._sender.wake()

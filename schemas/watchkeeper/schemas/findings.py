@@ -83,6 +83,8 @@ class Finding:
     names of what it is about, the most likely cause first ("carrier", "segment:UA", "latency", "error", ...).
     ``active`` False says that the condition no longer holds: it lets an open incident resolve. ``examples`` are the
     ids of a few predictions that show it, for a person to look at; the numbers rest on all rows of the window.
+    ``labels`` are for routing, beside those that every alert has: ``slo``, ``environment``; what changes from time
+    to time is no label.
     """
 
     analyzer: str
@@ -107,6 +109,7 @@ class Finding:
     data_state: DataState = DataState.OK
     active: bool = True
     examples: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def subject(self) -> str:

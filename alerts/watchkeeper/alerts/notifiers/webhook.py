@@ -70,5 +70,3 @@ def _common(of_each: Iterable[dict[str, str]]) -> dict[str, Json]:
     every = list(of_each)
     first = every[0] if every else {}
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in every)}
-
-

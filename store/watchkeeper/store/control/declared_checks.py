@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import date
 from itertools import pairwise
 
-from watchkeeper.schemas.declared import Declarations, Price, PriceTable, Route
+from watchkeeper.schemas.declared import Declarations, Price, PriceTable
 
 
 def contradictions(declared: Declarations) -> list[str]:
@@ -15,31 +15,19 @@ def contradictions(declared: Declarations) -> list[str]:
 
 
 def warnings(declared: Declarations) -> list[str]:
-    """Say what will be missed at 3 a.m.: pages without an owner or a runbook, services that two systems claim."""
+    """Say what will be missed at 3 a.m.: alerts that nobody owns, services that two systems claim."""
     claims = Counter(service for system in declared.systems for service in set(system.services))
     twice = [
         f"service {service} is claimed by {count} systems; the first by name owns it"
         for service, count in sorted(claims.items())
         if count > 1
     ]
-    return twice + [line for route in declared.routes if _pages(route) for line in _unready(route, declared)]
-
-
-def _pages(route: Route) -> bool:
-    return route.match.get("severity", "page") == "page"
-
-
-def _unready(route: Route, declared: Declarations) -> list[str]:
-    wanted = route.match.get("service")
-    if wanted is not None and declared.system_of(wanted) is None:
-        return [f"route {route.name} pages for service {wanted}, which no System claims: nobody owns it"]
-    if not declared.systems:
-        return [f"route {route.name} sends pages, but no System is declared: nobody owns them"]
-    return [
-        f"route {route.name} sends pages of system {system.name} (owner {system.owner}), which has no runbook"
-        for system in declared.systems
-        if system.runbook is None and (wanted is None or wanted in system.services)
+    unowned = [
+        f"route {route.name} sends alerts, but no System is declared: nobody owns them"
+        for route in declared.routes
+        if not declared.systems
     ]
+    return twice + unowned
 
 
 def _values_twice(declared: Declarations) -> list[str]:

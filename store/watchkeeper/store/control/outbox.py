@@ -51,6 +51,14 @@ def count_of(tx: Transaction, incident_id: str, receiver: str) -> int:
     return tx.rows(select(func.count()).where(own)).scalar() or 0
 
 
+def told_of(tx: Transaction, fingerprint: str, incidents: Iterable[str]) -> list[str]:
+    """Name the receivers that have messages of one group about these incidents, a fallback that stood in included."""
+    own = and_(table.c.fingerprint == fingerprint, table.c.incident_id.in_([*incidents]))
+    first = func.min(table.c.id)
+    rows = tx.rows(select(table.c.receiver, first).where(own).group_by(table.c.receiver).order_by(first))
+    return [receiver for receiver, _ in rows]
+
+
 def due_receivers(tx: Transaction, now: datetime) -> list[str]:
     """Name the receivers that have a message to attempt now."""
     return [
