@@ -22,12 +22,14 @@ from watchkeeper.store.control.records import Phase
 
 
 def declarations(*documents: tuple[str, str, dict[str, Any]]) -> Declarations:
-    return declared.collect(
+    known, problems = declared.collect(
         [
             parse({"apiVersion": "watchkeeper/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}, name)
             for kind, name, spec in documents
         ]
     )
+    assert problems == []
+    return known
 
 
 def receivers(*names: str) -> list[tuple[str, str, dict[str, Any]]]:

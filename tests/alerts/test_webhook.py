@@ -25,6 +25,8 @@ LABELS = {
     "service": 'de"lays',
     "model": "arrival",
     "severity": "page",
+    "analyzer": "drift",
+    "metric": "psi",
     "subject": "carrier",
 }
 ALERT = Alert(
@@ -94,7 +96,7 @@ def test_payload_version_4_field_by_field() -> None:
         "status": "firing",
         "receiver": "on-call",
         "groupLabels": {"service": 'de"lays', "model": "arrival"},
-        "commonLabels": {name: LABELS[name] for name in ("alertname", "service", "model")},
+        "commonLabels": {name: LABELS[name] for name in ("alertname", "service", "model", "analyzer", "metric")},
         "commonAnnotations": annotations,
         "externalURL": "http://127.0.0.1:8091",
         "alerts": [first, second],

@@ -210,7 +210,7 @@ class Route(Declared, frozen=True, rename={"continue_": "continue"}):
     mute_time_intervals: list[Name] = msgspec.field(default_factory=list[Name])
     active_time_intervals: list[Name] = msgspec.field(default_factory=list[Name])
     escalate: Escalation | None = None
-    routes: list[Route] = msgspec.field(default_factory=list[Route])
+    routes: tuple[Route, ...] = ()
 
 
 class TimeInterval(Declared, frozen=True):
