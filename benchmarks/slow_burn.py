@@ -17,8 +17,7 @@ from statistics import median
 import numpy as np
 
 from watchkeeper.analyzers.intervals import Count
-from watchkeeper.analyzers.slo import burn_rate
-from watchkeeper.analyzers.slo.core import slow
+from watchkeeper.analyzers.slo.core import policy, slow
 
 QUESTION = "How soon is a slow burn found, against burn-rate rules, and how often by mistake?"
 TUNING = range(1_000, 1_400)
@@ -107,7 +106,7 @@ def first_burn(hours: np.ndarray) -> int | None:
     summed = np.vstack([[0, 0], np.cumsum(hours, axis=0)])
     ends = np.arange(BASELINE * 24 + 1, len(summed))
     told: list[int] = []
-    for row in burn_rate.policy(timedelta(days=28)):
+    for row in policy.policy(timedelta(days=28)):
         limit = row.burn * BUDGET
         long, short = (summed[ends] - summed[ends - _hours(length)] for length in (row.long, row.short))
         over = np.flatnonzero((long[:, 0] > limit * long[:, 1]) & (short[:, 0] > limit * short[:, 1]))
@@ -116,7 +115,7 @@ def first_burn(hours: np.ndarray) -> int | None:
                 Count(int(long[place, 0]), int(long[place, 1])),
                 Count(int(short[place, 0]), int(short[place, 1])),
             )
-            if burn_rate.burning(row, BUDGET, *counts, 3):
+            if policy.burning(row, BUDGET, *counts, 3):
                 told.append(int(ends[place]) // 24 - BASELINE + 1)
                 break
     return min(told, default=None)

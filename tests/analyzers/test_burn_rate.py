@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.slo import burn_rate
-from watchkeeper.analyzers.slo.burn_rate import burning, policy
+from watchkeeper.analyzers.slo.core.policy import burning, policy
 from watchkeeper.schemas.declared import Declarations, Objective
 from watchkeeper.schemas.findings import Severity
 from watchkeeper.schemas.objectives import Sli

@@ -13,7 +13,7 @@ from analyzers.world import World, day, from_day, made
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, System, ValueModel
-from watchkeeper.schemas.objectives import Sli
+from watchkeeper.schemas.objectives import BudgetStep, Fallback, Sli
 from watchkeeper.store.facts import telemetry
 from watchkeeper.store.facts.batch import Batch
 
@@ -21,7 +21,15 @@ ALL = discover()
 EVERY = pytest.mark.parametrize("analyzer", ALL.values(), ids=ALL.keys())
 DECLARED = Declarations(
     objectives=(
-        Objective(name="ok", service="flights", sli=Sli(measure="errors"), target=0.99, days=28),
+        Objective(
+            name="ok",
+            service="flights",
+            sli=Sli(measure="errors"),
+            target=0.99,
+            days=28,
+            budget_policy=[BudgetStep(at=0.5, do="notify"), BudgetStep(at=1.0, do="close_gate")],
+            fallback=Fallback(name="itself", service="flights"),
+        ),
         Objective(name="fast", service="flights", sli=Sli(measure="latency", max_ms=500.0), target=0.9, days=7),
     ),
     prices=(
@@ -167,7 +175,7 @@ def test_the_faulty_world_makes_all_but_the_readers_speak() -> None:
     silent = {name for name, analyzer in ALL.items() if not told(analyzer).findings}
     distances = {name for name in ALL if name.startswith("drift.")} - {"drift.reasons"}
     silent -= {"verdict.change"}  # said once, not daily
-    assert silent == {"cost.per_success", "impact.value"} | distances
+    assert silent == {"cost.per_success", "impact.value", "slo.slow_burn"} | distances
 
 
 @EVERY

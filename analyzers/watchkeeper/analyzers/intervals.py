@@ -16,9 +16,9 @@ Z95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """So many of so many rows."""
+    """So many of so many rows (of slices of time: the sum of their shares, of so many slices)."""
 
-    affected: int
+    affected: float
     rows: int
 
     @property

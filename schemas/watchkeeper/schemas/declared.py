@@ -16,7 +16,7 @@ from watchkeeper.schemas import openslo, sloth
 from watchkeeper.schemas.durations import duration
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.events import Name, Text
-from watchkeeper.schemas.objectives import Declared, Objective
+from watchkeeper.schemas.objectives import Declared, Objective, Planned
 from watchkeeper.schemas.settings import Days
 from watchkeeper.schemas.times import Times
 
@@ -244,7 +244,7 @@ KINDS: dict[str, type[Declared]] = {
 
 
 class Declarations(Struct, frozen=True, kw_only=True):
-    """Everything that is declared, as the analyzers and the router read it."""
+    """Everything that is declared, as the analyzers and the router read it; and the planned work that corrects it."""
 
     systems: tuple[System, ...] = ()
     objectives: tuple[Objective, ...] = ()
@@ -256,6 +256,7 @@ class Declarations(Struct, frozen=True, kw_only=True):
     references: tuple[Reference, ...] = ()
     time_intervals: tuple[TimeInterval, ...] = ()
     inhibitions: tuple[Inhibition, ...] = ()
+    planned: tuple[Planned, ...] = ()
 
     def system_of(self, service: str) -> System | None:
         """Find the system that a service belongs to."""

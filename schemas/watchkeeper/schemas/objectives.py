@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from watchkeeper.schemas.durations import duration
 from watchkeeper.schemas.events import Name, Text
+from watchkeeper.schemas.matchers import Matchers, all_hold
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Measure = Literal[
@@ -108,6 +109,25 @@ class Fallback(Part, frozen=True):
     name: Text
     service: Name | None = None
     model: Name | None = None
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """Planned work that is left out of error budgets: when, on what, by whom and why."""
+
+    id: str
+    start: datetime
+    end: datetime
+    author: str
+    reason: str
+    matchers: Matchers
+
+    def touches(self, service: str, model: str | None, start: datetime, end: datetime) -> bool:
+        """Whether it was on this service (and model) within [start, end).
+
+        Work on something narrower (one model of several) is not: it says nothing of the whole.
+        """
+        labels = {"service": service} if model is None else {"service": service, "model": model}
+        return self.start < end and start < self.end and all_hold(self.matchers, labels)
 
 
 class Objective(Declared, frozen=True):
@@ -238,6 +258,7 @@ __all__ = [
     "Fallback",
     "Objective",
     "Part",
+    "Planned",
     "Sli",
     "complaints",
 ]

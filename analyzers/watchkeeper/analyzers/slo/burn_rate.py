@@ -1,101 +1,44 @@
 """Is an objective's error budget being spent too fast?
 
 Several windows and burn rates: a page when 2 % of the budget goes in an hour (5 % in six), a ticket when 10 % goes in
-a day (or in three), each confirmed by a window a twelfth as long. For periods under 28 days the windows shrink with
-the period, and no row fires below burn 1, which is on budget. Two guards against noise at low traffic: the lower 95 %
-Wilson bound of the long window must be over the threshold too, and it must hold at least ``min_bad`` bad requests.
+a day (or in three), each confirmed by a window a twelfth as long; or the rules that the objective declares. For
+periods under 28 days the windows shrink with the period, and no row fires below burn 1, which is on budget. Two guards
+against noise at low traffic: the lower 95 % Wilson bound of the long window must be over the threshold too, and it must
+hold at least ``min_bad`` bad requests.
 Misleads for targets so low that a row cannot fire even when every request fails: such a row is skipped, and the
-snapshot says so. A slow rise that stays within budget is not seen here: see quality and cost.
+snapshot says so. A slow rise that stays within budget is not seen here: see ``slo.slow_burn``.
 Source: Google SRE workbook, Alerting on SLOs, 6: multiwindow, multi-burn-rate alerts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
+
+import polars as pl
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Settings, Snapshot, settings_for
 from watchkeeper.analyzers.intervals import Count, wilson
 from watchkeeper.analyzers.phrases import span_words
-from watchkeeper.analyzers.slo_counts import BadRequests, bad_requests
-from watchkeeper.schemas.declared import Declarations, Objective
-from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
-from watchkeeper.store.facts.examples import Requests
+from watchkeeper.analyzers.slo.core.policy import HOUR, MINUTE, Row
+from watchkeeper.analyzers.slo_counts import SLICED, SLICES, young_slices
+from watchkeeper.analyzers.slo_state import State, state_of
+from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, rough
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import DataState, Evidence, Finding, Json, Severity, Window
+from watchkeeper.schemas.objectives import COUNTED, Objective
+from watchkeeper.store.clock import utc
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
 
-HOUR = timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
-FULL_PERIOD = timedelta(days=28)
-ALL_MODELS = "*"
+EPOCH = datetime.fromtimestamp(0, UTC)
 READINGS_EVERY = timedelta(minutes=15)
-
-SUBJECTS = {"latency": "latency", "errors": "ok", "check_failures": "checks", "late": "latency", "retries": "attempts"}
-"""What a finding about each measure is about."""
-
-_POLICY = (
-    (Severity.PAGE, 0.02, HOUR, 5 * MINUTE),
-    (Severity.PAGE, 0.05, 6 * HOUR, 30 * MINUTE),
-    (Severity.TICKET, 0.10, 24 * HOUR, 2 * HOUR),
-    (Severity.TICKET, 0.10, 72 * HOUR, 6 * HOUR),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One pair of windows and the burn rate over which both must be."""
-
-    severity: Severity
-    long: timedelta
-    short: timedelta
-    burn: float
-
-    def can_fire(self, budget: float) -> bool:
-        """Whether requests that all fail would be enough."""
-        return self.burn * budget < 1.0
-
-    @property
-    def name(self) -> str:
-        """The long window, as in ``1 h``."""
-        return span_words(self.long).replace(" ", "")
-
-
-def policy(period: timedelta) -> tuple[Row, ...]:
-    """Derive the rows from the objective's period; never copy a 14.4 that belongs to another one.
-
-    >>> [round(row.burn, 2) for row in policy(timedelta(days=30))]
-    [14.4, 6.0, 3.0, 1.0]
-    >>> [(row.name, round(row.burn, 2)) for row in policy(timedelta(days=7))]
-    [('15min', 13.44), ('90min', 5.6), ('6h', 2.8), ('18h', 1.0)]
-    """
-    scale = min(period / FULL_PERIOD, 1.0)
-    rows: list[Row] = []
-    for severity, fraction, long, short in _POLICY:
-        scaled = _minutes(long * scale)
-        rows.append(Row(severity, scaled, _minutes(short * scale), max(fraction * (period / scaled), 1.0)))
-    return tuple(rows)
-
-
-def _minutes(length: timedelta) -> timedelta:
-    return max(round(length / MINUTE), 1) * MINUTE
-
-
-def burning(row: Row, budget: float, long: Count, short: Count, min_bad: float) -> bool:
-    """Whether both windows burn faster than the row allows, beyond what few requests do by chance.
-
-    A short window without any request says nothing, and the long one decides.
-
-    >>> row = policy(timedelta(days=28))[0]
-    >>> burning(row, 0.01, Count(30, 100), Count(3, 8), 3), burning(row, 0.01, Count(1, 5), Count(1, 1), 3)
-    (True, False)
-    """
-    limit = row.burn * budget
-    if long.affected < min_bad or long.share <= limit or wilson(long.affected, long.rows)[0] <= limit:
-        return False
-    return short.rows == 0 or short.share > limit
+WAIT, LEAST_WAIT, SURELY = 0.05, timedelta(minutes=15), 20.0
+"""Silence is told once it has lasted as long as an outage takes to spend this share of the budget."""
+KEPT_AFTER = timedelta(hours=24)
+"""An hour of short slices is kept as a reading once it is so old: what comes later than that changes it no more."""
 
 
 class BurnRate:
@@ -118,15 +61,18 @@ class BurnRate:
         readings: list[Reading] = []
         judged: set[tuple[str, str]] = set()
         for objective in declared.objectives:
-            model = objective.sli.model or _only_model(facts, objective.service, as_of)
-            settings = settings_for(self, declared, objective.service, model)
-            if not settings.enabled:
+            if not _due(objective, as_of):
                 continue
-            state = _State(objective, model, bad_requests(facts, objective, window.end), as_of)
-            if state.over(objective.period).rows == 0:
+            state = state_of(facts, declared, objective, window.end)
+            model = state.model
+            settings = settings_for(self, declared, objective.service, model)
+            if not settings.enabled or state.whole.rows == 0:
                 continue
             judged.add((objective.service, model))
-            if (as_of - datetime.min.replace(tzinfo=as_of.tzinfo)) % READINGS_EVERY == timedelta(0):
+            findings += self._silence(state, settings) if objective.no_data else []
+            if objective.slice is not None and objective.slice < HOUR and (as_of - EPOCH) % HOUR == timedelta(0):
+                readings += self._slices(facts, declared, state)
+            if (as_of - EPOCH) % READINGS_EVERY == timedelta(0):
                 readings += self._readings(state)
             finding = self._finding(facts, state, settings)
             findings += [finding] if finding else []
@@ -137,17 +83,16 @@ class BurnRate:
         bad, total = cast("list[int]", snapshot["long"])
         return Count(bad, total).share / cast("float", snapshot["budget"])
 
-    def _finding(self, facts: FactReader, state: _State, settings: Settings) -> Finding | None:
+    def _finding(self, facts: FactReader, state: State, settings: Settings) -> Finding | None:
         """Tell of the loudest row that burns, the fastest first."""
         budget = state.objective.budget
-        rows = policy(state.objective.period)
-        for row in rows:
+        for row in state.rows:
             long = state.over(row.long)
             if not row.can_fire(budget) or long.share <= row.burn * budget:
                 continue
-            short = state.over(row.short)
-            if burning(row, budget, long, short, settings.number("min_bad")):
-                skipped: list[Json] = [other.name for other in rows if not other.can_fire(budget)]
+            if state.burns(row, settings.number("min_bad")):
+                short = state.over(row.short)
+                skipped: list[Json] = [other.name for other in state.rows if not other.can_fire(budget)]
                 snapshot: Snapshot = {
                     "long": [long.affected, long.rows],
                     "short": [short.affected, short.rows],
@@ -158,7 +103,7 @@ class BurnRate:
                 return self._tell(facts, state, settings, row, snapshot)
         return None
 
-    def _tell(self, facts: FactReader, state: _State, settings: Settings, row: Row, snapshot: Snapshot) -> Finding:
+    def _tell(self, facts: FactReader, state: State, settings: Settings, row: Row, snapshot: Snapshot) -> Finding:
         objective, long = state.objective, state.over(row.long)
         observed = self.recompute(snapshot)
         lower, upper = wilson(long.affected, long.rows)
@@ -174,8 +119,9 @@ class BurnRate:
             observed=observed,
             severity=settings.severity_or(row.severity),
             summary=phrases.sentence(
-                f"{objective.service}: {phrases.percent(long.share)} of requests missed {objective.name} in the last "
-                f"{span_words(row.long)}, {observed:.1f} times what the target allows; {state.exhaustion(observed)}."
+                f"{objective.service}: {phrases.percent(long.share)} of {counted(objective)} missed {objective.name} "
+                f"in the last {span_words(row.long)}, {observed:.1f} times what the target allows; "
+                f"{_exhaustion(state, observed)}."
             ),
             evidence=Evidence(
                 f"burn over {span_words(row.long)} and {span_words(row.short)}", long.rows, None, "C", snapshot
@@ -184,17 +130,61 @@ class BurnRate:
             reference=row.burn,
             effect=observed - row.burn,
             unit="times the budget",
-            examples=facts.example_ids(
-                objective.service,
-                objective.sli.model or ALL_MODELS,
-                window,
-                Requests(objective.sli.measure, objective.sli.max_ms),
-            ),
+            maturity=state.bad.maturity,
+            examples=examples(facts, objective, window),
         )
 
-    def _readings(self, state: _State) -> list[Reading]:
+    def _silence(self, state: State, settings: Settings) -> list[Finding]:
+        """Say that nothing is counted, where that was asked for and by now something surely would have been."""
         objective = state.objective
-        whole = state.over(objective.period)
+        wait = max(objective.period * objective.budget * WAIT, LEAST_WAIT)
+        expected = state.per_hour * (wait / HOUR)
+        if expected < SURELY or state.over(wait).rows:
+            return []
+        return [
+            Finding(
+                analyzer=self.name,
+                service=objective.service,
+                model=state.model,
+                metric=f"no_data {objective.name}",
+                subjects=("traffic", objective.name),
+                window=Window(state.end - wait, state.end),
+                as_of=state.as_of,
+                observed=0.0,
+                severity=settings.severity_or(Severity.TICKET),
+                summary=phrases.sentence(
+                    f"{objective.service}: nothing was counted for {objective.name} in the last {span_words(wait)}, "
+                    f"where about {expected:.0f} would be usual; its budget is not known."
+                ),
+                evidence=Evidence("no events", 0, None, "C", {"long": [0, 1], "budget": 1.0, "expected": expected}),
+                data_state=DataState.ABSENT,
+            )
+        ]
+
+    def _slices(self, facts: FactReader, declared: Declarations, state: State) -> list[Reading]:
+        """Keep the slices of hours that are a day old, before their minutes are let go of."""
+        objective, end = state.objective, state.end - KEPT_AFTER
+        span = Window(state.end - SLICED, end)
+        done = set(
+            facts.readings(SLICES, span, state.as_of, objective.service).filter(subject=objective.name)["window_start"]
+        )
+        hours = (
+            young_slices(facts, declared, objective, state.end)
+            .group_by(pl.col("bucket").dt.truncate("1h"))
+            .agg(pl.col("bad", "total").sum())
+        )
+        return [
+            Reading(
+                self.name, SLICES, objective.service, state.model, objective.name,
+                Window(utc(bucket), utc(bucket) + HOUR), state.as_of, bad, n=total,
+            )
+            for bucket, bad, total in hours.iter_rows()
+            if utc(bucket) + HOUR <= end and bucket not in done
+        ]  # fmt: skip
+
+    def _readings(self, state: State) -> list[Reading]:
+        objective = state.objective
+        whole = state.whole
         lower, upper = wilson(whole.affected, whole.rows)
 
         def reading(metric: str, subject: str, length: timedelta, value: float, n: int, reference: float) -> Reading:
@@ -217,7 +207,7 @@ class BurnRate:
         name, period = objective.name, objective.period
         burns = [
             reading("burn_rate", f"{name} {row.name}", row.long, count.share / objective.budget, count.rows, row.burn)
-            for row in policy(period)
+            for row in state.rows
             if (count := state.over(row.long)).rows
         ]
         return [
@@ -227,51 +217,16 @@ class BurnRate:
         ]
 
 
-def _only_model(facts: FactReader, service: str, as_of: datetime) -> str:
-    """Name the service's model if it has one alone, so that the finding joins what else is said of that model."""
-    models = {info.model for info in facts.models(as_of) if info.service == service}
-    return models.pop() if len(models) == 1 else ALL_MODELS
+def _due(objective: Objective, as_of: datetime) -> bool:
+    """Whether it is time: what is known by the day is looked at every hour, the rest every minute."""
+    return objective.sli.measure in COUNTED or (as_of - EPOCH) % HOUR == timedelta(0)
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """One objective at one time."""
-
-    objective: Objective
-    model: str
-    bad: BadRequests
-    as_of: datetime
-
-    @property
-    def end(self) -> datetime:
-        """Where every window ends."""
-        return self.bad.end
-
-    def over(self, length: timedelta) -> Count:
-        """Count bad requests over the last stretch of this length."""
-        return self.bad.over(length)
-
-    def budget_left(self) -> float:
-        """Give the share of the period's budget that is left; below 0 once overspent."""
-        return 1 - self.over(self.objective.period).share / self.objective.budget
-
-    def exhaustion(self, burn: float) -> str:
-        """Say when the budget is gone at this rate."""
-        left = self.budget_left()
-        if left <= 0:
-            return "the budget is spent"
-        return f"the budget is gone in {_rough(self.objective.period * (left / burn))}"
-
-
-def _rough(length: timedelta) -> str:
-    """Round a time to one unit.
-
-    >>> _rough(timedelta(hours=50)), _rough(timedelta(hours=5)), _rough(timedelta(minutes=7))
-    ('2 days', '5 hours', '7 minutes')
-    """
-    hours = length / HOUR
-    number, unit = (hours / 24, "day") if hours >= 48 else (hours, "hour") if hours >= 2 else (hours * 60, "minute")
-    return f"{round(number)} {unit}{'' if round(number) == 1 else 's'}"
+def _exhaustion(state: State, burn: float) -> str:
+    """Say when the budget is gone at this rate."""
+    if state.budget_left() <= 0:
+        return "the budget is spent"
+    return f"the budget is gone in {rough(state.left_for(burn))}"
 
 
 ANALYZER = BurnRate()

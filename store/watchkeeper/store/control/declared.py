@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypeVar, cast
 
+from msgspec.structs import replace
 from sqlalchemy import func, insert, select
 
 from watchkeeper.schemas.declared import (
@@ -23,8 +24,10 @@ from watchkeeper.schemas.declared import (
 )
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Json
+from watchkeeper.schemas.objectives import Planned
 from watchkeeper.schemas.openslo import Document as Slo
 from watchkeeper.schemas.openslo_resolve import resolve
+from watchkeeper.store.control import maintenance
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.tables import declared as table
 
@@ -44,7 +47,12 @@ def current(tx: Transaction) -> Declarations:
     declarations, problems = collect(parsed)
     if problems:
         raise SettingsError("; ".join(problems))
-    return declarations
+    planned = [
+        Planned(id=w.id, start=w.starts_at, end=w.ends_at, author=w.author, reason=w.reason, matchers=w.matchers)
+        for w in maintenance.listed(tx)
+        if w.starts_at < w.ends_at
+    ]
+    return replace(declarations, planned=tuple(planned))
 
 
 def collect(parsed: list[tuple[str, Declared]]) -> tuple[Declarations, list[str]]:

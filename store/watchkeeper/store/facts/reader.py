@@ -43,7 +43,11 @@ _SUMS = (
     "requests",
     "errors",
     "late",
+    "due",
+    "checked",
     "check_failures",
+    "deferred",
+    "weighed",
     "blocked",
     "attempts",
     "retried",
@@ -283,6 +287,23 @@ class FactReader:
         return self.facts.read(
             f"""SELECT ts, kind, title, service, model, version, url FROM changes
                 WHERE ts >= $start_ts AND ts < $end_ts {where} ORDER BY ts""",
+            parameters | ({"service": service} if service else {}),
+        )
+
+    def minutes_since(self) -> datetime:
+        """Give from when on rollups by the minute are whole; what is older is kept by the hour alone."""
+        return utc(self.facts.read("SELECT since FROM minutes_kept").item())
+
+    def readings(self, metric: str, window: Window, as_of: datetime, service: str | None = None) -> pl.DataFrame:
+        """Give what analyzers had computed by then of windows that ended within [start, end]: the newest of each."""
+        where = "AND service = $service" if service else ""
+        parameters: dict[str, object] = {"metric": metric, "as_of": stored(as_of)}
+        parameters |= {"start_ts": stored(window.start), "end_ts": stored(window.end)}
+        return self.facts.read(
+            f"""SELECT service, model, subject, window_start, window_end, value, n, maturity FROM readings
+                WHERE metric = $metric AND window_end > $start_ts AND window_end <= $end_ts AND as_of <= $as_of {where}
+                QUALIFY row_number() OVER (PARTITION BY service, model, subject, window_end ORDER BY as_of DESC) = 1
+                ORDER BY window_end, model, subject""",
             parameters | ({"service": service} if service else {}),
         )
 

@@ -13,7 +13,8 @@ from watchkeeper.schemas.errors import SettingsError
 _TRAFFIC_COLUMNS = """
     bucket TIMESTAMP, service VARCHAR, model VARCHAR, model_version VARCHAR, provider VARCHAR,
     dim VARCHAR, value VARCHAR,
-    requests BIGINT, errors BIGINT, late BIGINT, check_failures BIGINT, blocked BIGINT,
+    requests BIGINT, errors BIGINT, late BIGINT, due BIGINT, checked BIGINT, check_failures BIGINT, blocked BIGINT,
+    deferred BIGINT, weighed BIGINT,
     attempts BIGINT, retried BIGINT, fallbacks BIGINT, latency_n BIGINT, latency_sum_ms DOUBLE,
     tokens_input BIGINT, tokens_cache_read BIGINT, tokens_cache_write BIGINT, tokens_output BIGINT,
     tokens_reasoning BIGINT, cost DOUBLE, cost_n BIGINT

@@ -87,6 +87,9 @@ class Rise:
     change: float
     interval: tuple[float, float]
     share: float
+    bad: float
+    expected: float
+    total: float
 
 
 def learn(days: Sequence[DayCount]) -> Baseline | None:
@@ -173,7 +176,18 @@ def rise(baseline: Baseline, days: Sequence[DayCount]) -> Rise | None:
     change, half = _change(baseline, rising)
     slope = _slope(baseline, rising)
     now = baseline.share + max(change, change + slope * (len(rising) - 1) / 2)
-    return Rise(days[begun].day, days[found].day, course[-1], slope, change, (change - half, change + half), now)
+    return Rise(
+        days[begun].day,
+        days[found].day,
+        course[-1],
+        slope,
+        change,
+        (change - half, change + half),
+        now,
+        sum(day.bad for day in rising),
+        sum(baseline.expected(day) for day in rising),
+        sum(day.total for day in rising),
+    )
 
 
 def _change(baseline: Baseline, days: Sequence[DayCount]) -> tuple[float, float]:
@@ -203,7 +217,7 @@ def _slope(baseline: Baseline, days: Sequence[DayCount]) -> float:
 def breach(found: Rise, today: date, budget: float, within: timedelta = timedelta(days=730)) -> date | None:
     """Forecast the day on which the share reaches the budget if it goes on like this; None if not foreseeable.
 
-    >>> one = Rise(date(2026, 1, 1), date(2026, 2, 1), 9.0, 0.0001, 0.005, (0.003, 0.007), 0.03)
+    >>> one = Rise(date(2026, 1, 1), date(2026, 2, 1), 9.0, 0.0001, 0.005, (0.003, 0.007), 0.03, 30, 25, 999)
     >>> breach(one, date(2026, 2, 1), 0.05).isoformat()
     '2026-08-20'
     """
