@@ -53,10 +53,7 @@ def whole(file: Path) -> pl.DataFrame:
 
     """
     with _told(file):
-        if _kind(file) == "ndjson":
-            frame = pl.read_ndjson(file, infer_schema_length=None)  # a field that comes late is a field too
-        else:
-            frame = _scanned(file).collect()
+        frame = _scanned(file).collect()
     return frame.rename({name: ALIASES[name] for name in frame.columns if name in ALIASES})
 
 
@@ -121,8 +118,11 @@ def _before(frame: pl.DataFrame, oldest: datetime) -> int:
 
 
 def _scanned(file: Path) -> pl.LazyFrame:
-    if _kind(file) == "parquet":
+    kind = _kind(file)
+    if kind == "parquet":
         return pl.scan_parquet(file)
+    if kind == "ndjson":
+        return pl.scan_ndjson(file, infer_schema_length=None)  # a field that comes late is a field too
     return pl.scan_csv(file, try_parse_dates=True, infer_schema_length=_INFERRED)
 
 
