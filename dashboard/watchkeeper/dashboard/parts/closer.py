@@ -70,6 +70,15 @@ LOOKS = (
         also={"kappa": "number"},
     ),
     Look(
+        "quality.slices",
+        "Slices that got worse",
+        "Is there a part of the traffic that it fails more often than it did?",
+        "All conjunctions of up to two conditions over segments and inputs, searched in a sample of the newest week "
+        "whose outcomes are known: those that stand out most. Only what is told as a finding is beyond chance.",
+        {"slice_error": "wrong", "slices_searched": "slices searched", "slices_refused": "refused, too few rows"},
+        also={"slices_searched": "number", "slices_refused": "number"},
+    ),
+    Look(
         "drift.reasons",
         "Reasons",
         "Does it decide for other reasons than in the reference?",
