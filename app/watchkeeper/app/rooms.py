@@ -111,7 +111,7 @@ class Rooms:
             self.clock,
             self._sender.wake,
         )
-        stores.inbox.number_after(self.loader.watermark)
+        stores.inbox.number_after(self.loader.touched)
         self._schedule: Schedule | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
         self._ending = threading.Event()

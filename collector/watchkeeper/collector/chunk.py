@@ -74,7 +74,7 @@ class Chunk:
         self._rejected += found.rejected
         self._holding = found.holding
 
-    def batch(self, watermark: int | None) -> tuple[Batch, datetime | None]:
+    def batch(self, watermark: int | None, into: int) -> tuple[Batch, datetime | None]:
         """Give the unit of work; say how new its newest prediction or GPU sample is."""
         rows, whole, received = self._slices.joined(), self._whole, self._received
         gpus = columns.gpus(whole.gpus) if whole.gpus else None
@@ -91,6 +91,7 @@ class Chunk:
             amendments=self.linked.amended(),
             families=self.linked.families.touched(),
             watermark=watermark,
+            into=into,
         )
         return batch, max((end for end in ends if end is not None), default=None)
 

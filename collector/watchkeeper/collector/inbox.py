@@ -113,15 +113,20 @@ class Inbox:
         self._limits = (queue_bytes, queue_requests, backlog_bytes)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._counter = threading.Lock()
-        self._waiting_bytes = self._waiting = self._backlog_bytes = 0
+        self._waiting_bytes = self._waiting = 0
         self._closed = False
         self.arrived = threading.Event()
         """Set after each commit: the loader waits for it."""
         with contextlib.closing(self._connect()) as connection:
             connection.executescript(_SCHEMA + ledger.SCHEMA)
-            self._backlog_bytes = _bytes_up_to(connection, 2**62)
+            self._backlog_bytes, self._backlog_rows = _up_to(connection, 2**62)
         self._thread = threading.Thread(target=self._write, name="inbox", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows are kept and not let go yet."""
+        return self._backlog_rows
 
     def number_after(self, watermark: int) -> None:
         """Never give a number again that the facts count as loaded, even if inbox.db was lost or is an older copy."""
@@ -170,7 +175,7 @@ class Inbox:
         return waiting.done
 
     def after(self, seq: int, max_rows: int) -> list[StoredBatch]:
-        """Read the batches after a position, in order, up to about ``max_rows`` rows and 64 MiB."""
+        """Read the batches after a position, in order, until they have ``max_rows`` rows or 64 MiB."""
         batches: list[StoredBatch] = []
         rows = size = 0
         with contextlib.closing(self._connect()) as connection:
@@ -180,7 +185,7 @@ class Inbox:
                 (seq,),
             )
             for number, kind, encoding, received_us, batch_key, count, body, services in cursor:
-                if batches and (rows + count > max_rows or size > MAX_READ_BYTES):
+                if batches and (rows >= max_rows or size > MAX_READ_BYTES):
                     break
                 rejects = connection.execute(
                     "SELECT row_index, field, reason, raw FROM rejects WHERE seq = ? ORDER BY row_index", (number,)
@@ -195,7 +200,7 @@ class Inbox:
     def trim(self, seq: int) -> None:
         """Let go of what the facts hold up to a position, and of keys older than a day."""
         with contextlib.closing(self._connect()) as connection, connection:
-            freed = _bytes_up_to(connection, seq)
+            freed, rows = _up_to(connection, seq)
             connection.execute("DELETE FROM rejects WHERE seq <= ?", (seq,))
             connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
             oldest = int(time.time() * 1e6) - KEYS_KEPT_US
@@ -203,6 +208,7 @@ class Inbox:
             ledger.retire(connection, int(time.time() * 1e6))
         with self._counter:
             self._backlog_bytes = max(0, self._backlog_bytes - freed)
+            self._backlog_rows = max(0, self._backlog_rows - rows)
 
     def status(self) -> InboxStatus:
         """Count what is kept and what was ever taken."""
@@ -268,7 +274,9 @@ class Inbox:
             self._waiting_bytes -= sum(waiting.incoming.size for waiting in group)
             if error is None:
                 fresh = zip(group, acks, strict=True)
-                self._backlog_bytes += sum(w.incoming.size for w, ack in fresh if not ack.repeated)
+                stored = [waiting.incoming for waiting, ack in fresh if not ack.repeated]
+                self._backlog_bytes += sum(incoming.size for incoming in stored)
+                self._backlog_rows += sum(incoming.rows for incoming in stored)
         for index, waiting in enumerate(group):
             if waiting.done.cancelled():
                 continue
@@ -279,13 +287,14 @@ class Inbox:
         self.arrived.set()
 
 
-def _bytes_up_to(connection: sqlite3.Connection, seq: int) -> int:
+def _up_to(connection: sqlite3.Connection, seq: int) -> tuple[int, int]:
     row = connection.execute(
         """SELECT (SELECT coalesce(sum(length(body)), 0) FROM batches WHERE seq <= :seq)
-                + (SELECT coalesce(sum(length(raw)), 0) FROM rejects WHERE seq <= :seq)""",
+                + (SELECT coalesce(sum(length(raw)), 0) FROM rejects WHERE seq <= :seq),
+                  (SELECT coalesce(sum(rows), 0) FROM batches WHERE seq <= :seq)""",
         {"seq": seq},
     ).fetchone()
-    return int(row[0])
+    return int(row[0]), int(row[1])
 
 
 def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:

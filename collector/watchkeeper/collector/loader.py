@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -17,10 +18,11 @@ import polars as pl
 from watchkeeper.collector import pairing
 from watchkeeper.collector.chunk import Chunk, poisoned, unstorable
 from watchkeeper.collector.decoding import Events
-from watchkeeper.collector.inbox import Inbox, StoredBatch
+from watchkeeper.collector.inbox import Inbox
 from watchkeeper.collector.linking import Links
 from watchkeeper.collector.ownership import own_only
 from watchkeeper.collector.pairing import Paired
+from watchkeeper.collector.portion import ROW_GROUP, Part, Portion, portion
 from watchkeeper.collector.registry import by_kind, discover
 from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.errors import StoreUnavailable
@@ -32,6 +34,8 @@ from watchkeeper.store.facts.load import Loader
 log = logging.getLogger("watchkeeper.loader")
 MAX_TOLD = 10_000
 """Halves that are told alone in one load."""
+FILLING_SECONDS, STEP_SECONDS = 5.0, 0.25
+"""So long may a load wait where it will be a whole chunk by then, and how often that is asked."""
 _ANY = (Exception, pl.exceptions.PanicException)
 """A panic of polars is no Exception; it too may cost no more than the batch that brought it on."""
 
@@ -53,6 +57,7 @@ class InboxLoader:
         self._inbox = inbox
         self._loader = loader
         self._max_rows = max_rows
+        self._group = max(1, max_rows // ROW_GROUP) * ROW_GROUP
         self._max_age = max_age
         self._loaded = loaded
         self._now_us = now_us
@@ -61,15 +66,15 @@ class InboxLoader:
         self._decoders = by_kind(discover(limits))
         self._shapes = Shapes(loader.kinds)
         self._stopping = threading.Event()
-        self._watermark = loader.watermark()
+        self._watermark, self._into = loader.position()
         self._waiting = held.waiting(loader.facts) > 0
         self._links = Links(loader.facts)
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     @property
-    def watermark(self) -> int:
-        """The inbox position up to which everything is in the facts."""
-        return self._watermark
+    def touched(self) -> int:
+        """The last inbox position of which anything is in the facts."""
+        return self._watermark + (self._into > 0)
 
     def known(self, service: str, model: str) -> ModelColumns | None:
         """Give the columns that a model has in the store by now."""
@@ -93,17 +98,40 @@ class InboxLoader:
     def load_pending(self) -> int:
         """Load everything that waits; give the number of batches."""
         total = 0
-        while batches := self._inbox.after(self._watermark, self._max_rows):
-            self._load(batches)
-            total += len(batches)
+        while taken := self._next():
+            self._load(taken)
+            total += len(taken.parts)
         return total
 
+    def _next(self) -> Portion | None:
+        batches = self._inbox.after(self._watermark, self._max_rows + self._into)
+        if not batches:
+            return None
+        # Rows of a batch are stored already: another one has its number only where the inbox was lost.
+        return portion(batches, self._into if batches[0].seq == self._watermark + 1 else 0, self._group)
+
     def _load_full_chunks(self) -> None:
-        """Load until less than half a chunk was there: what has come meanwhile gathers again before it is loaded."""
-        while batches := self._inbox.after(self._watermark, self._max_rows):
-            self._load(batches)
-            if sum(batch.rows for batch in batches) < self._max_rows / 2:
-                return
+        """Load while whole chunks wait, and then what there is: what comes meanwhile gathers again."""
+        while taken := self._next():
+            self._load(taken)
+            if taken.rows < self._max_rows / 2:
+                break
+        if self._waiting_rows():
+            self._inbox.arrived.set()
+
+    def _waiting_rows(self) -> int:
+        return self._inbox.waiting_rows - self._into
+
+    def _gather(self) -> None:
+        """Let a chunk gather, for big loads cost half as much a row: longer where it fills up soon."""
+        waited = self._max_age
+        self._stopping.wait(waited)
+        rate, waiting = self._waiting_rows() / waited, self._waiting_rows()
+        while waiting < self._max_rows <= waiting + rate * (FILLING_SECONDS - waited) and not self._stopping.is_set():
+            self._stopping.wait(STEP_SECONDS)
+            waited += STEP_SECONDS
+            before, waiting = waiting, self._waiting_rows()
+            rate = (waiting - before) / STEP_SECONDS
 
     def _run(self) -> None:
         stopping = False
@@ -111,7 +139,7 @@ class InboxLoader:
             self._inbox.arrived.wait(1.0)
             self._inbox.arrived.clear()
             if self._max_age and not self._stopping.is_set():
-                self._stopping.wait(self._max_age)  # let a chunk gather: big loads cost half as much a row
+                self._gather()
             stopping = self._stopping.is_set()
             try:
                 if stopping:
@@ -123,42 +151,48 @@ class InboxLoader:
                 log.exception("loading failed; trying again in a second")
                 self._stopping.wait(1.0)
 
-    def _load(self, batches: Sequence[StoredBatch]) -> None:
+    def _load(self, taken: Portion) -> None:
         try:
-            chunk = self._chunk(batches)
-            batch, newest = chunk.batch(batches[-1].seq)
+            chunk = self._chunk(taken.parts)
+            batch, newest = chunk.batch(taken.seq, taken.into)
             self._loader.load(batch)
             self._links.commit(chunk.linked)
             self._waiting |= batch.holding is not None
         except StoreUnavailable:
             raise
         except _ANY as error:
-            if len(batches) > 1:
-                for one in batches:
-                    self._load([one])
+            if len(taken.parts) > 1:
+                for part in taken.parts:
+                    whole = replace(part, rows=part.batch.rows - part.start)
+                    self._load(Portion([whole], part.batch.seq, 0))
                 return
             log.exception("one batch cannot be stored; it is kept as a reject")
-            newest = None
-            self._loader.load(poisoned(batches[0], f"cannot be stored: {type(error).__name__}: {error}"))
-        self._watermark = batches[-1].seq
+            [part] = taken.parts
+            self._loader.load(poisoned(part.batch, f"cannot be stored: {type(error).__name__}: {error}"))
+            newest, taken = None, Portion(taken.parts, part.batch.seq, 0)
+        self._watermark, self._into = taken.seq, taken.into
         if newest is not None:
             self._loaded(newest)
         self._inbox.trim(self._watermark)
 
-    def _events(self, batch: StoredBatch) -> Events:
+    def _events(self, part: Part) -> Events:
+        batch = part.batch
         events = self._decoders[batch.kind].events(batch.kind, batch.encoding, batch.body)
+        if part.rows < batch.rows:
+            events.columns = [frame.slice(part.start, part.rows) for frame in events.columns]
         if batch.services is None:
             return events
         first = 1 + max((reject.index for reject in (*batch.rejected, *events.rejected)), default=-1)
         return own_only(events, batch.services, first)
 
-    def _chunk(self, batches: Sequence[StoredBatch]) -> Chunk:
-        """Decode some batches into one unit of work."""
+    def _chunk(self, parts: Sequence[Part]) -> Chunk:
+        """Decode some requests into one unit of work."""
         chunk = Chunk(self._shapes, self._links, self._now_us())
-        for batch in batches:
-            chunk.add_rejects(batch, batch.rejected)
-            if batch.rows:
-                chunk.add(batch, self._events(batch))
+        for part in parts:
+            if not part.start:
+                chunk.add_rejects(part.batch, part.batch.rejected)
+            if part.rows:
+                chunk.add(part.batch, self._events(part))
         chunk.pair(self._loader.facts)
         return chunk
 
@@ -191,7 +225,7 @@ class InboxLoader:
     def _tell(self, found: Paired) -> None:
         chunk = Chunk(self._shapes, self._links, self._now_us())
         chunk.add_paired(found)
-        batch, newest = chunk.batch(None)
+        batch, newest = chunk.batch(None, 0)
         self._loader.load(batch)
         if newest is not None:
             self._loaded(newest)

@@ -66,7 +66,7 @@ class Loader(Struct, frozen=True, forbid_unknown_fields=True):
     """How events move from the inbox to the facts."""
 
     max_age_seconds: Seconds = 0.5
-    max_rows: Positive = 50_000
+    max_rows: Positive = 122_880
 
 
 class Control(Struct, frozen=True, forbid_unknown_fields=True):

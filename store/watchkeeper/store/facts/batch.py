@@ -218,7 +218,8 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Everything that one load commits, and the inbox position that it reaches.
+    """Everything that one load commits, and the inbox position that it reaches: ``into`` rows of the request after the
+    ``watermark`` are among it.
 
     ``ignored`` counts, by kind and what it was, the rows that were sound but nothing that is kept here.
     """
@@ -234,6 +235,7 @@ class Batch:
     amendments: pl.DataFrame | None = None
     families: pl.DataFrame | None = None
     watermark: int | None = None
+    into: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class _Judge:
         if not self._rows:
             return batch
         for number, row in enumerate(self._rows):
-            name = f"{batch.watermark}.late.{number}"
+            name = f"{batch.watermark}.{batch.into}.late.{number}"
             row |= {"id": name, "batch": str(batch.watermark), "row_index": number}
         rejects = complete(pl.DataFrame(self._rows, schema_overrides=REJECT_COLUMNS), REJECT_COLUMNS)
         if batch.rejects is not None:

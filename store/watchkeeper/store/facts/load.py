@@ -81,7 +81,12 @@ class Loader:
 
     def watermark(self) -> int:
         """Give the inbox position up to which everything is stored."""
-        return int(self._facts.read("SELECT seq FROM inbox_watermark").item())
+        return self.position()[0]
+
+    def position(self) -> tuple[int, int]:
+        """Give that position, and how many rows of the request after it are stored too."""
+        [row] = self._facts.read("SELECT seq, into_next FROM inbox_watermark").rows()
+        return int(row[0]), int(row[1])
 
     def kinds(self, service: str, model: str, role: Role) -> Mapping[str, Kind]:
         """Give the columns that a model's features or segments have by now: a hint, good for the writer's thread."""
@@ -107,7 +112,7 @@ class Loader:
             if batch.holding is not None:
                 held.change(connection, batch.holding)
             if batch.watermark is not None:
-                connection.execute("UPDATE inbox_watermark SET seq = ?", [batch.watermark])
+                connection.execute("UPDATE inbox_watermark SET seq = ?, into_next = ?", [batch.watermark, batch.into])
             self._loads += 1
             if self._loads % COMPACT_EVERY == 0:
                 rollups.compact(connection, now)

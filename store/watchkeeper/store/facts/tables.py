@@ -23,8 +23,8 @@ _LATENCY_COLUMNS = "bucket TIMESTAMP, service VARCHAR, model VARCHAR, log_bucket
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE TABLE inbox_watermark (seq BIGINT)",
-        "INSERT INTO inbox_watermark VALUES (0)",
+        "CREATE TABLE inbox_watermark (seq BIGINT, into_next BIGINT)",
+        "INSERT INTO inbox_watermark VALUES (0, 0)",
         "CREATE TABLE minutes_kept (since TIMESTAMP)",
         "INSERT INTO minutes_kept VALUES (TIMESTAMP '1970-01-01')",
         """CREATE TABLE predictions (
