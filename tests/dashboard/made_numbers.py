@@ -165,6 +165,26 @@ class Numbers:
             })  # fmt: skip
         return found
 
+    def _query_quality_states(self, params: dict[str, str], start: datetime, end: datetime) -> list[Json]:
+        found: list[Json] = []
+        for row in self._query_quality(params | {"step": "86400"}, start, end):
+            maturity = row["known"] / row["predictions"] / 0.98
+            state = "final" if maturity > 0.99 else "partial" if maturity > 0.3 else "estimated"
+            wrong = row["wrong"] / max(row["known"], 1)
+            found.append({
+                "window_end": row["bucket"], "state": state, "wrong_share": wrong, "estimated": wrong + 0.01,
+                "predictions": row["predictions"], "known": row["known"], "maturity": maturity,
+                "immature": maturity < 0.8, "final_at": row["bucket"],
+            })  # fmt: skip
+        return found
+
+    def _query_label_delay(self, params: dict[str, str], start: datetime, end: datetime) -> list[Json]:
+        shares = (0.3, 0.6, 0.95, 1.0)
+        return [
+            {"source": source, "days": days, "share": share, "outcomes": 900}
+            for source in (None, "ops") for days, share in enumerate(shares, 1)
+        ]  # fmt: skip
+
     def _psi(self, kind: Kind, feature: str, day: datetime) -> float:
         base = 0.015 + 0.02 * noise("psi", kind.service, feature, day.date()).random()
         moved = {("flight-delay", "carrier"): 0.83, ("flight-delay", "origin"): 0.08}

@@ -125,20 +125,32 @@ def test_the_rate_of_a_running_bucket_counts_the_time_it_has_had() -> None:
     assert series.rate_per_hour(row, HOUR, NOW) == pytest.approx(30)
 
 
-def quality(days_ago: int, known: float, wrong: float) -> rows.Quality:
-    return rows.Quality(bucket=NOW - days_ago * DAY, predictions=100.0, known=known, correct=known - wrong, wrong=wrong)
+def week(days_ago: int, state: str, wrong: float | None, estimated: float | None = None) -> rows.QualityState:
+    return rows.QualityState(window_end=NOW - days_ago * DAY, state=state, wrong_share=wrong, estimated=estimated)
 
 
-def test_young_days_are_set_apart_by_what_usually_becomes_known() -> None:
-    days = [*(quality(n, 30, 6) for n in range(10, 3, -1)), quality(3, 14, 7), quality(2, 11, 5), quality(1, 2, 2)]
-    found = series.quality(days, DAY, (NOW - 20 * DAY, NOW))
-    assert len(found.ripe) == 7
-    assert [value for _, value in found.young] == pytest.approx([0.2, 0.5, 5 / 11])
+def test_the_states_of_the_error_rate_are_drawn_apart_and_joined_at_the_last_final_point() -> None:
+    weeks = [
+        *(week(days, "final", 0.2, 0.21) for days in (6, 5, 4)),
+        *(week(days, "partial", 0.3, 0.22) for days in (3, 2)),
+        week(1, "estimated", 0.23, 0.23),
+        week(0, "waiting", None),
+    ]
+    found = series.quality(list(reversed(weeks)))
+    assert [value for _, value in found.final] == [0.2, 0.2, 0.2]
+    assert [value for _, value in found.partial] == [0.2, 0.3, 0.3]
+    assert [value for _, value in found.estimated] == [0.21, 0.22, 0.22, 0.23]
+    assert found.partial[0] == found.final[-1]
 
 
 def test_no_outcome_no_rate() -> None:
-    found = series.quality([quality(2, 0, 0), quality(1, 3, 3)], DAY, SPAN)
-    assert found == series.Quality((), ())
+    assert series.quality([week(2, "waiting", None), week(1, "waiting", None)]) == series.Quality((), (), ())
+
+
+def test_the_delay_of_all_is_said_where_no_source_is_named() -> None:
+    curve = [rows.LabelDelay(days=days, share=share) for days, share in ((1, 0.5), (2, 1.0))]
+    assert series.delay_words(curve) == ("Outcomes: half within 1 day, nine of ten within 2.",)
+    assert series.delay_words([]) == ()
 
 
 def test_the_strictest_latency_objective_counts() -> None:

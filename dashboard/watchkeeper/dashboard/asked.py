@@ -87,6 +87,8 @@ class Model:
     features: tuple[rows.Feature, ...]
     unseen: tuple[rows.Unseen, ...]
     changes: tuple[rows.Change, ...]
+    states: tuple[rows.QualityState, ...]
+    delays: tuple[rows.LabelDelay, ...]
     looks: Mapping[str, tuple[rows.Reading, ...]] = field(default_factory=dict[str, "tuple[rows.Reading, ...]"])
     """The newest readings of the analyzers that are shown as tables, by analyzer."""
 
@@ -190,12 +192,14 @@ def model(
     bins = ask(rows.Bin, "histogram")
     features = ask(rows.Feature, "features")
     unseen = client.later(_unseen, client, ask.always)
+    states = ask(rows.QualityState, "quality_states")
+    delays = ask(rows.LabelDelay, "label_delay")
     newest = known | {"start": now - NEWEST}
     looks = {one: ask(rows.Reading, "readings", newest | {"analyzer": one}) for one in looked_at}
     return Model(
         span, step, _of(overview.result(), name), _of(before.result(), name), traffic.result(), quality.result(),
         drift.result(), budgets.result(), costs.result(), bins.result(), features.result(), unseen.result(),
-        changes.result(), {one: found.result() for one, found in looks.items()},
+        changes.result(), states.result(), delays.result(), {one: found.result() for one, found in looks.items()},
     )  # fmt: skip
 
 

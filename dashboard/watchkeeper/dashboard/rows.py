@@ -119,6 +119,29 @@ class Quality(Row, frozen=True, kw_only=True):
     true_negative: Count = None
 
 
+class QualityState(Row, frozen=True, kw_only=True):
+    """How wrong a model was in one week: estimated, partial, final, or waiting for outcomes."""
+
+    window_end: Time
+    state: str
+    wrong_share: float | None = None
+    estimated: float | None = None
+    predictions: Count = None
+    known: Count = None
+    maturity: float | None = None
+    immature: bool = False
+    final_at: Time | None = None
+
+
+class LabelDelay(Row, frozen=True, kw_only=True):
+    """The share of a source's outcomes that are known so many days after the prediction; source None: all sources."""
+
+    source: str | None = None
+    days: int
+    share: float
+    outcomes: Count = None
+
+
 class Reading(Row, frozen=True, kw_only=True):
     """One number that an analyzer wrote: a value with its interval, and the reference it is compared with."""
 

@@ -21,10 +21,6 @@ DRIFT_MUCH = 0.2
 """From this PSI on (above chance) an input has moved much. That is no alert: inputs move with seasons."""
 LONGEST_BRIDGE = timedelta(hours=12)
 """A pause up to this long, such as a night, does not break a line."""
-RIPE = 0.8
-"""From this share of the outcomes that usually become known on, an error rate hardly changes any more."""
-LEAST_JUDGED = 10
-"""Fewer judged answers make no rate."""
 BARS = 24
 TAIL = 0.015
 DISTINCT = 30
@@ -121,26 +117,46 @@ def rate_per_hour(row: rows.Traffic, step: timedelta, now: datetime) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How often a model was wrong: days whose outcomes are known as far as usual, and the days after these."""
+    """How often a model was wrong, by week: what is final, what is partly known since, what is estimated since."""
 
-    ripe: Points
-    young: Points
+    final: Points
+    partial: Points
+    estimated: Points
 
 
-def quality(days: Sequence[rows.Quality], step: timedelta, span: tuple[datetime, datetime]) -> Quality:
-    """Split the course of the error rate where outcomes are not yet known as far as they usually become."""
-    judged = [(day, (day.wrong or 0.0) + (day.correct or 0.0)) for day in days]
-    judged = [(day, many) for day, many in judged if many >= LEAST_JUDGED]
-    known = {day.bucket: share(day.known, day.predictions) or 0.0 for day, _ in judged}
-    usual = statistics.median(known.values()) if known else 0.0
-    ripe = [day.bucket for day, _ in judged if known[day.bucket] >= RIPE * usual]
-    values = [(day.bucket, (day.wrong or 0.0) / many) for day, many in judged]
-    last = ripe[-1] if ripe else None
-    young = [(at, value) for at, value in values if last is None or at >= last]
+def quality(weeks: Sequence[rows.QualityState]) -> Quality:
+    """Set the three states of the error rate apart; what is not final is drawn on from the last final point."""
+    weeks = sorted(weeks, key=lambda week: week.window_end)
+    final = [week for week in weeks if week.state == "final"]
+    last = final[-1].window_end if final else None
+    young = [week for week in weeks if last is None or week.window_end >= last]
+
+    def points(found: Iterable[tuple[rows.QualityState, float | None]]) -> Points:
+        kept = tuple((epoch_ms(week.window_end), value) for week, value in found if value is not None)
+        return kept if len(kept) > 1 else ()
+
     return Quality(
-        line([(at, value) for at, value in values if last is not None and at <= last], step, span[1], span[0]),
-        line(young if len(young) > 1 else [], step, span[1], span[0]),
+        points((week, week.wrong_share) for week in final),
+        points((week, week.wrong_share) for week in young if week.state in ("final", "partial")),
+        points((week, week.estimated) for week in young),
     )
+
+
+def delay_words(delays: Sequence[rows.LabelDelay]) -> tuple[str, ...]:
+    """Say of each source after how many days half and nine of ten of its outcomes are known.
+
+    >>> delay_words([rows.LabelDelay(source="crm", days=d, share=s) for d, s in ((1, 0.2), (2, 0.6), (3, 1.0))])
+    ('Outcomes from crm: half within 2 days, nine of ten within 3.',)
+    """
+    shown = sorted({delay.source for delay in delays if delay.source}) or [None]
+    words: list[str] = []
+    for source in shown:
+        curve = sorted((one.days, one.share) for one in delays if one.source == source)
+        half, most = (next((days for days, known in curve if known >= part), None) for part in (0.5, 0.9))
+        if half is not None and most is not None:
+            named = f"Outcomes from {source}" if source else "Outcomes"
+            words.append(f"{named}: half within {half} {'day' if half == 1 else 'days'}, nine of ten within {most}.")
+    return tuple(words)
 
 
 def share(part: float | None, whole: float | None) -> float | None:

@@ -268,16 +268,20 @@ def _budget(view: View) -> None:
 
 
 def _quality(view: View) -> None:
-    found = series.quality(view.found.quality, max(view.found.step, asked.DAY), view.found.span)
+    found = series.quality(view.found.states)
     drifted = any("error" in one.subjects for one in view.incidents)
-    lines = [Line("wrong", found.ripe, "trouble" if drifted else "ink")] if found.ripe else []
-    lines += [Line("not all known", found.young, "muted", faint=True)] if found.young else []
+    lines = [Line("final", found.final, "trouble" if drifted else "ink")] if found.final else []
+    lines += [Line("partly known", found.partial, "muted", faint=True)] if found.partial else []
+    lines += [Line("estimated", found.estimated, "context", faint=True)] if found.estimated else []
     how = (
-        "Wrong answers among those whose outcome is known, by the time of the prediction. Dashed where fewer than "
-        f"{fmt.percent(series.RIPE)} of the outcomes that usually come are known: that may still change."
+        "Wrong answers in the week that ends with each day. Final: nearly all outcomes that will come are known, by "
+        "their usual delay. Dashed: partly known, which may still change and alerts nobody while it is immature, and "
+        "what the scores lead one to expect meanwhile."
     )
-    question = "How often is it wrong, as far as is known?"
+    question = "How often is it wrong, and how final is that?"
     view.chart("Quality", question, how, lines, Unit.SHARE, otherwise="Too few outcomes are known in this window.")
+    if view.found.delays:
+        st.caption(fmt.literal(" ".join(series.delay_words(view.found.delays))))
 
 
 def _costs(view: View) -> tuple[float | None, float | None]:

@@ -16,7 +16,7 @@ from watchkeeper.schemas.declared import Reference
 from watchkeeper.schemas.errors import InputError, NotFound
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts import splits
+from watchkeeper.store.facts import label_delays, label_states, splits
 from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 from watchkeeper.store.facts.sample import sample
@@ -195,6 +195,14 @@ def _split(reader: FactReader, ask: Ask) -> pl.DataFrame:
     return splits.rows_of(*splits.error_splits(reader.facts, pair, reference, window, as_of))
 
 
+def _states(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    return label_states.states(reader, *ask.one_model(), ask.window, ask.as_of or ask.window.end)
+
+
+def _delays(reader: FactReader, ask: Ask) -> pl.DataFrame:
+    return label_delays.table(reader.facts, *ask.one_model(), ask.as_of or ask.window.end)
+
+
 def _readings(reader: FactReader, ask: Ask) -> pl.DataFrame:
     where, parameters = _where(ask, "as_of")
     return reader.facts.read(f"SELECT * FROM readings WHERE {where} ORDER BY as_of, metric, subject", parameters)
@@ -232,6 +240,10 @@ QUERIES: Mapping[str, NamedQuery] = {
     "traffic": NamedQuery("How did requests, errors, latency and tokens go?", (*_SCOPE, "step", "dim"), _traffic),
     "segments": NamedQuery("Which values of a segment sent what?", (*_SCOPE, "dim"), _segments),
     "quality": NamedQuery("How often was it right, as far as is known?", (*_SCOPE, "step", "dim"), _quality),
+    "quality_states": NamedQuery(
+        "How wrong was it in each week: estimated, partly known, or final?", (*_SCOPE, "as_of"), _states
+    ),
+    "label_delay": NamedQuery("How long do outcomes take, by source?", (*_SCOPE, "as_of"), _delays),
     "readings": NamedQuery("What did the analyzers compute?", (*_SCOPE, "metric", "analyzer", "subject"), _readings),
     "histogram": NamedQuery("How do the inputs look against the reference?", (*_SCOPE, "feature"), _histogram),
     "split": NamedQuery(
