@@ -45,9 +45,10 @@ class Notification:
 
     ``title`` is the first line of ``text``. ``new`` holds the fingerprints that this message is sent for. ``history``
     is what it stands for besides itself, ``late_seconds`` how much too late it goes out, ``receipt`` what the receiver
-    called the last message about the same incident: the sender fills these in, and ``sent_at``. ``reason`` is fired,
-    updated, resolved, repeat or escalated. The group is what is told together: it may hold several incidents, of which
-    ``incident_id`` is the first, and more alerts than are listed (``truncated``).
+    called the last message about the same incident, ``respond_url`` the signed address where people answer: the sender
+    fills these in, and ``sent_at``. ``reason`` is fired, updated, resolved, repeat or escalated. The group is what is
+    told together: it may hold several incidents, of which ``incident_id`` is the first, and more alerts than are listed
+    (``truncated``).
     """
 
     key: str
@@ -73,6 +74,7 @@ class Notification:
     history: tuple[Told, ...] = ()
     late_seconds: float = 0.0
     receipt: str | None = None
+    respond_url: str | None = None
     sent_at: datetime | None = None
     reason: str = ""
     group_key: str = ""

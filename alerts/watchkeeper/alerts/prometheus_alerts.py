@@ -28,6 +28,7 @@ def annotations_of(alert: Alert, notification: Notification) -> dict[str, str]:
         "owner": notification.owner,
         "contact": notification.contact,
         "fallback": notification.fallback,
+        "respond_url": notification.respond_url,
     }
     return {
         "summary": alert.summary,

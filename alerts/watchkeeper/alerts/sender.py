@@ -22,6 +22,7 @@ from watchkeeper.alerts import registry
 from watchkeeper.alerts.addresses import LOG, addresses, addresses_of, receivers
 from watchkeeper.alerts.lateness import LATE, as_sent, refused
 from watchkeeper.alerts.notification import Notification, Notifier, wants
+from watchkeeper.alerts.respond import Responding
 from watchkeeper.alerts.templates import applied
 from watchkeeper.schemas.declared import Declarations, Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
@@ -55,16 +56,32 @@ def backoff(attempts: int, asked: float | None, jitter: float) -> timedelta:
     return timedelta(seconds=max(own, min(asked or 0.0, LONGEST_ASKED_WAIT)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What came of one attempt: a failure, or what the receiver calls the message, and a note on how it went."""
+
+    failure: DeliveryError | None = None
+    receipt: str | None = None
+    note: str = ""
+
+
 class Sender:
     """Sends what is due. ``holder`` names this sender; after a restart it takes back what it had in flight.
 
     No two senders that run at once may have the same name.
     """
 
-    def __init__(self, control: Control, holder: str = "serve", jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        control: Control,
+        holder: str = "serve",
+        jitter: Callable[[], float] = random.random,
+        responding: Responding | None = None,
+    ) -> None:
         self._control = control
         self._holder = holder
         self._jitter = jitter
+        self._responding = responding
         self._stopping = threading.Event()
         self._left_alone: dict[str, datetime] = {}
         self._last: datetime | None = None
@@ -129,7 +146,7 @@ class Sender:
         now: datetime,
     ) -> str:
         message = leased.message
-        sent = _deliver(leased, notifier, receiver, now)
+        sent = self._deliver(leased, notifier, receiver, now)
         result = self._result(leased, sent, now)
         with self._control.transaction() as tx:
             outbox.record(tx, message.key, result)
@@ -143,6 +160,24 @@ class Sender:
                     ", ".join(fallbacks) or "nobody, it has no fallback",
                 )
         return result.attempt.outcome
+
+    def _deliver(
+        self, leased: Leased, notifier: Notifier | DeliveryError, receiver: Receiver | None, now: datetime
+    ) -> _Sent:
+        if isinstance(notifier, DeliveryError):
+            return _Sent(notifier)
+        message = leased.message
+        try:
+            notification = msgspec.convert(cast("object", message.payload), Notification)
+            plain = as_sent(notification, message.queued_at, leased.carried, leased.receipt, now)
+            if self._responding is not None:
+                plain = self._responding.invited(plain, now)
+            shown, note = applied(receiver.template if receiver else None, plain)
+            return _Sent(receipt=notifier.notify(shown), note=note)
+        except DeliveryError as error:
+            return _Sent(error)
+        except Exception as error:  # noqa: BLE001 - a notifier's own fault must not stop the others, nor lose the message
+            return _Sent(DeliveryError(f"the notifier failed: {error!r}", retryable=True, unsure=True))
 
     def _result(self, leased: Leased, sent: _Sent, now: datetime) -> Result:
         message, failure = leased.message, sent.failure
@@ -166,30 +201,6 @@ def _notifier(name: str, receiver: Receiver | None) -> Notifier | DeliveryError:
     except SettingsError as error:
         # Declared wrongly: correct the file and apply; the message waits for that.
         return DeliveryError(str(error), retryable=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """What came of one attempt: a failure, or what the receiver calls the message, and a note on how it went."""
-
-    failure: DeliveryError | None = None
-    receipt: str | None = None
-    note: str = ""
-
-
-def _deliver(leased: Leased, notifier: Notifier | DeliveryError, receiver: Receiver | None, now: datetime) -> _Sent:
-    if isinstance(notifier, DeliveryError):
-        return _Sent(notifier)
-    message = leased.message
-    try:
-        notification = msgspec.convert(cast("object", message.payload), Notification)
-        plain = as_sent(notification, message.queued_at, leased.carried, leased.receipt, now)
-        shown, note = applied(receiver.template if receiver else None, plain)
-        return _Sent(receipt=notifier.notify(shown), note=note)
-    except DeliveryError as error:
-        return _Sent(error)
-    except Exception as error:  # noqa: BLE001 - a notifier's own fault must not stop the others, nor lose the message
-        return _Sent(DeliveryError(f"the notifier failed: {error!r}", retryable=True, unsure=True))
 
 
 def _put_fallbacks(tx: Transaction, message: Message, in_force: Declarations, attempt: Attempt) -> list[str]:

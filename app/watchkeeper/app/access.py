@@ -14,6 +14,9 @@ from pathlib import Path
 from watchkeeper.schemas.errors import SettingsError
 
 OPEN_PATHS = frozenset({"/health", "/ready"})
+SIGNED_PATHS = "/respond/"
+"""What begins with this carries its own proof: a signed link for one incident."""
+
 MIN_KEY_LENGTH = 16
 
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from watchkeeper.app.access import OPEN_PATHS
+from watchkeeper.app.access import OPEN_PATHS, SIGNED_PATHS
 from watchkeeper.app.keyring import KeyRing, Known
 from watchkeeper.schemas.access import BY_SERVICE, ON_BEHALF_OF, SCOPE_KEY, Caller, Role
 from watchkeeper.schemas.errors import NotAllowed
@@ -102,7 +102,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass, with its caller in the scope; answer 401, 403 or 429 to the rest."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["path"].startswith(SIGNED_PATHS):
             await self._app(scope, receive, send)
             return
         text, user = _presented(scope)

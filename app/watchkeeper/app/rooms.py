@@ -18,6 +18,7 @@ import polars as pl
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.repeating import Repeater
+from watchkeeper.alerts.respond import Responding
 from watchkeeper.alerts.rounds import Rounds, RoundsLoop
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.alerts.sender_loop import SenderLoop
@@ -92,6 +93,7 @@ class Rooms:
         self._event_clock = EventClock() if settings.server.clock == "events" else None
         self.clock: Clock = self._event_clock or wall
         self.links = Links(settings.server.dashboard_url)
+        self.responding = Responding(stores.control, settings.public_url)
         self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations, self.drain)
         self.loader = InboxLoader(
             stores.inbox,
@@ -102,9 +104,8 @@ class Rooms:
             loaded=self._loaded,
         )
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
-        self._sender = SenderLoop(
-            Sender(stores.control, _holder(settings)), wall, beside=[Repeater(stores.control).run_once]
-        )
+        sender = Sender(stores.control, _holder(settings), responding=self.responding)
+        self._sender = SenderLoop(sender, wall, beside=[Repeater(stores.control).run_once])
         live = self._event_clock is None
         self._rounds = RoundsLoop(
             Rounds(stores.control, self.declarations, self.links, self._last_change, live),

@@ -8,10 +8,12 @@ import logging
 import sys
 from collections.abc import AsyncGenerator
 
+import msgspec
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from watchkeeper.alerts.api import incident_routes
+from watchkeeper.alerts.respond_routes import RespondRoutes
 from watchkeeper.app import __version__
 from watchkeeper.app.access import is_loopback
 from watchkeeper.app.api import ReadRoutes
@@ -59,6 +61,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         EvidentlyRoutes(rooms.reader, rooms.clock, rooms.declarations).router(),
         ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
         incident_routes(stores.control, rooms.clock, rooms.links),
+        RespondRoutes(stores.control, rooms.clock, wall, rooms.links, rooms.responding).router(),
     )
     for router in routers:
         app.include_router(router)
@@ -108,7 +111,8 @@ def serve(settings: Settings) -> None:
             "or see `watchkeeper doctor`"
         ) from None
     host, port = listening.getsockname()[:2]
-    rooms = Rooms(settings, open_stores(settings))
+    known = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
+    rooms = Rooms(known, open_stores(known))
     rooms.start()
     config.app = create_app(rooms, key)
     scheme = "https" if certificate else "http"

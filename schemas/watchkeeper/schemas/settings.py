@@ -33,6 +33,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 8090
     data_dir: str = "watchkeeper-data"
     dashboard_url: str = "http://127.0.0.1:8501"
+    public_url: str = ""
     clock: Literal["wall", "events"] = "wall"
     notes_file: str = ""
     tls_cert: str = ""
@@ -128,6 +129,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def control_url(self) -> str:
         """The SQLAlchemy URL of the control data; SQLite in the data folder unless another is set."""
         return self.control.url or f"sqlite:///{self.data_dir / 'control.db'}"
+
+    @property
+    def public_url(self) -> str:
+        """Where people's browsers find the server: links in messages begin with it."""
+        return (self.server.public_url or self.base_url).rstrip("/")
 
     @property
     def base_url(self) -> str:

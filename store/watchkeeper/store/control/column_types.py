@@ -60,7 +60,7 @@ class Document(TypeDecorator[Json]):
 
     def process_bind_param(self, value: Json | None, dialect: Dialect) -> Json | None:  # noqa: ARG002
         """Mark the floats that JSON has no word for; PostgreSQL would refuse the whole row."""
-        return _mark(value)
+        return marked(value)
 
     def process_result_value(self, value: Json | None, dialect: Dialect) -> Json | None:  # noqa: ARG002
         """Give back the marked floats."""
@@ -70,18 +70,18 @@ class Document(TypeDecorator[Json]):
 _MARK = "$float"
 
 
-def _mark(value: Json) -> Json:
+def marked(value: Json) -> Json:
     """Replace non-finite floats.
 
-    >>> _mark([1.5, math.inf]), _unmark(_mark({"a": -math.inf}))
+    >>> marked([1.5, math.inf]), _unmark(marked({"a": -math.inf}))
     ([1.5, {'$float': 'inf'}], {'a': -inf})
     """
     if isinstance(value, float) and not math.isfinite(value):
         return {_MARK: repr(value)}
     if isinstance(value, dict):
-        return {key: _mark(item) for key, item in value.items()}
+        return {key: marked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_mark(item) for item in value]
+        return [marked(item) for item in value]
     return value
 
 

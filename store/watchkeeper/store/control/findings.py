@@ -53,6 +53,18 @@ def recent(
     return [statements.read(statement, {}) for (statement,) in tx.rows(query)]
 
 
+def standing(tx: Transaction, fingerprints: Iterable[str], until: datetime) -> list[Finding]:
+    """Give, for each condition, what was last said of it by then while it held, with its snapshot."""
+    newest: dict[str, str] = {}
+    for fingerprint in sorted(set(fingerprints)):
+        held = select(table.c.key).where(table.c.fingerprint == fingerprint, table.c.as_of <= until, table.c.active)
+        found = tx.rows(held.order_by(table.c.as_of.desc(), table.c.key).limit(1)).scalar()
+        if found is not None:
+            newest[fingerprint] = found
+    known = get(tx, newest.values())
+    return [known[one] for one in newest.values()]
+
+
 def _row(finding: Finding) -> dict[str, object]:
     return {
         "key": finding.key,
