@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from watchkeeper.alerts.api import incident_routes
+from watchkeeper.alerts.quiet_api import quiet_routes
 from watchkeeper.alerts.respond_routes import RespondRoutes
 from watchkeeper.app import __version__
 from watchkeeper.app.access import is_loopback
@@ -60,6 +61,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         UpkeepRoutes(rooms.upkeep).router(),
         EvidentlyRoutes(rooms.reader, rooms.clock, rooms.declarations).router(),
         ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
+        quiet_routes(stores.control, rooms.clock),
         incident_routes(stores.control, rooms.clock, rooms.links),
         RespondRoutes(stores.control, rooms.clock, wall, rooms.links, rooms.responding).router(),
     )
