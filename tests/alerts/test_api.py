@@ -177,6 +177,8 @@ def test_quality_counts_the_last_word(client: Client, told: str) -> None:
         "wrong_threshold": 0,
         "unanswered": 1,
         "precision": 1.0,
+        "precision_interval": [pytest.approx(0.2065, abs=1e-3), 1.0],
+        "proposal": None,
     }
     assert rows["slo"]["fired"] == 1
     client.post(f"/v1/incidents/{told}/feedback", json={"word": "known"})

@@ -301,3 +301,13 @@ def test_telemetry_when_everything_is_heard(serve: Serve, open_page: Open) -> No
     assert "Nothing is open." in texts(app)
     assert "Requests and responses" not in texts(app)
     assert {metric.proto.color for metric in app.metric} == {Metric.MetricColor.GRAY}
+
+
+def test_what_people_said_of_alerts_leads_to_a_proposal_on_the_inbox(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident")
+    assert not app.exception
+    assert [one.label for one in app.expander if "a change is proposed" in one.label]
+    assert "Proposed: threshold 0.3 instead of 0.2." in texts(app)
+    assert "kind: Monitor" in texts(app)
+    calm = open_page(serve("healthy").url, "incident")
+    assert not [one.label for one in calm.expander if "a change is proposed" in one.label]

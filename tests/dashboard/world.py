@@ -12,6 +12,11 @@ from datetime import timedelta
 
 from dashboard.made_numbers import CREEP, HOUR, KINDS, NOW, ONSET, Json, Numbers, iso
 
+PROPOSAL: Json = {
+    "parameter": "threshold", "now": 0.2, "proposed": 0.3, "why": "1 of 9 judged alerts were acted on",
+    "monitor": "apiVersion: watchkeeper/v1\nkind: Monitor\n",
+}  # fmt: skip
+
 
 @dataclass
 class World:
@@ -239,7 +244,8 @@ class World:
         )
         return {"analyzers": [
             {"analyzer": name, "fired": fired, "acted_on": acted, "known": known, "noise": noise, "wrong_threshold": 0,
-             "unanswered": 0, "precision": None} for name, fired, acted, known, noise in rows
+             "unanswered": 0, "precision": None, "proposal": PROPOSAL if name == "drift.psi" else None}
+            for name, fired, acted, known, noise in rows
         ]}  # fmt: skip
 
     def prediction(self, identity: str) -> Json | None:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from watchkeeper.alerts import api_models as shapes
 from watchkeeper.alerts import feedback, story
 from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.proposals import Parameters, Proposal, interval, propose
 from watchkeeper.schemas.access import BY_SERVICE, Caller, caller_of
 from watchkeeper.schemas.errors import NotAllowed, NotFound, Unavailable
 from watchkeeper.schemas.events import Feedback
@@ -36,8 +37,13 @@ def _caller(request: Request) -> Caller:
 Who = Annotated[Caller, Depends(_caller)]
 
 
-def incident_routes(control: Control, clock: Callable[[], datetime], links: Links) -> APIRouter:
-    """Give ``/v1/incidents``, ``/v1/findings`` and ``/v1/alerts/quality``; ``clock`` stamps what people do."""
+def incident_routes(
+    control: Control, clock: Callable[[], datetime], links: Links, parameters: Parameters = lambda _: {}
+) -> APIRouter:
+    """Give ``/v1/incidents``, ``/v1/findings`` and ``/v1/alerts/quality``; ``clock`` stamps what people do.
+
+    ``parameters`` of each analyzer are what a proposal to change one goes by.
+    """
     router = APIRouter(prefix="/v1", tags=["alerts"])
 
     @router.get("/incidents", tags=[BY_SERVICE])
@@ -105,11 +111,20 @@ def incident_routes(control: Control, clock: Callable[[], datetime], links: Link
         """Tell, for each analyzer, how many incidents fired and what people said of them."""
         with _as_http(), control.snapshot() as tx:
             found = feedback.quality(tx)
-        return shapes.Qualities(
-            analyzers=[shapes.QualityOut.model_validate(item, from_attributes=True) for item in found]
-        )
+        return shapes.Qualities(analyzers=[_quality(item, propose(item, parameters(item.analyzer))) for item in found])
 
     return router
+
+
+def _quality(quality: feedback.Quality, proposal: Proposal | None) -> shapes.QualityOut:
+    out = shapes.QualityOut.model_validate(quality, from_attributes=True)
+    judged = quality.acted_on + quality.noise + quality.wrong_threshold
+    return out.model_copy(
+        update={
+            "precision_interval": interval(quality.acted_on, judged) if judged else None,
+            "proposal": proposal and shapes.ProposalOut.model_validate(proposal, from_attributes=True),
+        }
+    )
 
 
 @contextmanager

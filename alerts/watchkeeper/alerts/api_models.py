@@ -177,6 +177,16 @@ class IncidentStory(IncidentOut):
     deliveries: list[DeliveryOut]
 
 
+class ProposalOut(BaseModel):
+    """A change that a person may make, as a Monitor to declare: nothing is ever changed by itself."""
+
+    parameter: str | None
+    now: float | None
+    proposed: float | None
+    why: str
+    monitor: str
+
+
 class QualityOut(BaseModel):
     """How useful the alerts of one analyzer were."""
 
@@ -188,6 +198,8 @@ class QualityOut(BaseModel):
     wrong_threshold: int
     unanswered: int
     precision: float | None
+    precision_interval: tuple[float, float] | None = None
+    proposal: ProposalOut | None = None
 
 
 class Incidents(BaseModel):

@@ -23,7 +23,7 @@ from watchkeeper.alerts.rounds import Rounds, RoundsLoop
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.alerts.sender_loop import SenderLoop
 from watchkeeper.analyzers.clockwork import Clockwork
-from watchkeeper.analyzers.evaluation import Evaluation, Reading
+from watchkeeper.analyzers.evaluation import Evaluation, Reading, settings_for
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.app.declaring import apply_to, make_data_folder
@@ -165,6 +165,11 @@ class Rooms:
     def not_ready(self) -> str | None:
         """Say why events are not taken, or None."""
         return None if self.loader.alive else "the loader has stopped: see the log, then restart the server"
+
+    def parameters(self, analyzer: str) -> Mapping[str, object]:
+        """Give the parameters of an analyzer that are in force where no monitor of one service sets others."""
+        known = discover().get(analyzer)
+        return {} if known is None else settings_for(known, self.declarations(), "", "").params
 
     def alert_counts(self) -> AlertCounts:
         """Count incidents and messages for the metrics."""

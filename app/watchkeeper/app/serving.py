@@ -62,7 +62,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         EvidentlyRoutes(rooms.reader, rooms.clock, rooms.declarations).router(),
         ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
         quiet_routes(stores.control, rooms.clock),
-        incident_routes(stores.control, rooms.clock, rooms.links),
+        incident_routes(stores.control, rooms.clock, rooms.links, rooms.parameters),
         RespondRoutes(stores.control, rooms.clock, wall, rooms.links, rooms.responding).router(),
     )
     for router in routers:

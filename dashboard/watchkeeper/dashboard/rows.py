@@ -404,6 +404,16 @@ class IncidentStory(Incident, frozen=True, kw_only=True):
         return (self.leading.onset if self.leading else None) or self.opened_at
 
 
+class Proposal(Row, frozen=True, kw_only=True):
+    """A change that a person may make to an analyzer: nothing is ever changed by itself."""
+
+    why: str
+    monitor: str
+    parameter: str | None = None
+    now: float | None = None
+    proposed: float | None = None
+
+
 class AnalyzerQuality(Row, frozen=True, kw_only=True):
     """How useful the alerts of one analyzer were, by the last word said of each."""
 
@@ -413,6 +423,8 @@ class AnalyzerQuality(Row, frozen=True, kw_only=True):
     known: int = 0
     noise: int = 0
     wrong_threshold: int = 0
+    precision_interval: tuple[float, float] | None = None
+    proposal: Proposal | None = None
 
 
 class Qualities(Row, frozen=True, kw_only=True):

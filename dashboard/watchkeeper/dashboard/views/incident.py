@@ -9,7 +9,7 @@ import streamlit as st
 from watchkeeper.dashboard import asked, cached, problem, rows, state, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.client import Client
-from watchkeeper.dashboard.parts import cards, deep_dive, origin, proof, respond
+from watchkeeper.dashboard.parts import cards, deep_dive, origin, proof, proposals, respond
 from watchkeeper.dashboard.views import start
 
 REFRESH = 30
@@ -113,7 +113,9 @@ def _facts(story: rows.IncidentStory, now: datetime) -> None:
 
 def _inbox(head: asked.Head, chosen: str) -> None:
     st.title("Incidents", anchor=False)
-    st.caption(f"{verdict.usefulness(cached.answer(Client.alert_quality))} · {verdict.completeness(head.status)}")
+    qualities = cached.answer(Client.alert_quality)
+    st.caption(f"{verdict.usefulness(qualities)} · {verdict.completeness(head.status)}")
+    proposals.show(qualities)
     wanted = st.segmented_control(
         "State", list(STATES), default=chosen if chosen in STATES else "open", format_func=cards.choice_of(STATES),
         required=True, label_visibility="collapsed",
