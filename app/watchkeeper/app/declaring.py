@@ -12,10 +12,12 @@ from watchkeeper.alerts.routing import check_routes
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.app.options import operator
+from watchkeeper.app.slo_lint import warnings
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import wall
+from watchkeeper.store.control import declared
 from watchkeeper.store.control.apply import apply
 from watchkeeper.store.control.connection import Control, open_control
 
@@ -56,14 +58,20 @@ def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:
         "changed": list(report.changed),
         "unchanged": list(report.unchanged),
         "removed": list(report.removed),
-        "warning": list(report.warnings),
+        "warning": [*report.warnings, *_remarks(control)],
     }
 
 
-def _check_monitors(declared: Declarations) -> list[str]:
+def _remarks(control: Control) -> list[str]:
+    """Say what is unwise about the objectives that are now in force."""
+    with control.snapshot() as tx:
+        return warnings(declared.current(tx).objectives)
+
+
+def _check_monitors(given: Declarations) -> list[str]:
     """Say which monitors name an analyzer or a parameter that there is not."""
     problems: list[str] = []
-    for monitor in declared.monitors:
+    for monitor in given.monitors:
         try:
             check_monitors([monitor], discover())
         except SettingsError as error:

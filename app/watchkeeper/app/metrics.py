@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from watchkeeper.app.slos import Slos
 from watchkeeper.app.status import StatusReader
 from watchkeeper.collector.pollers.gpu import TargetState
 
@@ -29,6 +30,7 @@ class ServerCollector:
     status: StatusReader
     alerts: Callable[[], AlertCounts]
     targets: Sequence[TargetState]
+    slos: Callable[[], Slos]
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric family."""
@@ -87,6 +89,7 @@ class ServerCollector:
         yield last
         yield from self._telemetry()
         yield from self._alerts()
+        yield from self._slos()
         yield from self._gpus()
 
     def _telemetry(self) -> Iterator[Metric]:
@@ -117,6 +120,30 @@ class ServerCollector:
         for state, count in counts.outbox.items():
             outbox.add_metric([state], count)
         yield outbox
+
+    def _slos(self) -> Iterator[Metric]:
+        """How the objectives stand; what is not known has no sample."""
+        names = ["service", "slo"]
+        target = GaugeMetricFamily("watchkeeper_slo_objective_ratio", "Promised share of good events", labels=names)
+        windows = [*names, "window"]
+        sli = GaugeMetricFamily("watchkeeper_slo_sli_ratio", "Share of good events", labels=windows)
+        burn = GaugeMetricFamily("watchkeeper_slo_burn_rate", "Burn rate; 1 is on budget", labels=windows)
+        left = GaugeMetricFamily(
+            "watchkeeper_slo_error_budget_remaining_ratio", "Share of the error budget that is left", labels=names
+        )
+        state = GaugeMetricFamily("watchkeeper_slo_state", "1 for the state it is in", labels=[*names, "state"])
+        for slo in self.slos().slos:
+            key = [slo.service, slo.name]
+            target.add_metric(key, slo.target)
+            state.add_metric([*key, slo.state], 1)
+            if slo.sli is not None and slo.budget_left is not None:
+                sli.add_metric([*key, "period"], slo.sli)
+                left.add_metric(key, slo.budget_left)
+            for one in slo.burn:
+                if one.n:
+                    burn.add_metric([*key, one.window], one.burn)
+                    sli.add_metric([*key, one.window], 1 - one.burn * (1 - slo.target))
+        yield from (target, sli, burn, left, state)
 
     def _gpus(self) -> Iterator[Metric]:
         scrapes = CounterMetricFamily("watchkeeper_gpu_scrapes", "Scrapes of GPU endpoints", labels=["url", "result"])

@@ -25,6 +25,8 @@ from watchkeeper.app.metrics import ServerCollector
 from watchkeeper.app.reference_routes import ReferenceRoutes
 from watchkeeper.app.rejects import RejectRoutes
 from watchkeeper.app.rooms import Rooms, open_stores
+from watchkeeper.app.slo_routes import slo_routes
+from watchkeeper.app.slos import KeptSlos, SloReader
 from watchkeeper.app.status import StatusReader
 from watchkeeper.app.tls import server_files
 from watchkeeper.app.upkeep_routes import UpkeepRoutes
@@ -53,10 +55,12 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
     status = StatusReader(
         __version__, stores.inbox, stores.facts, rooms.clock, rooms.evaluated_to, settings.server.notes_file
     )
-    collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets)
+    slos = SloReader(rooms.reader, rooms.declarations, rooms.clock)
+    collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets, KeptSlos(slos))
     routers = (
         IngestRoutes(stores.inbox, settings.ingest, rooms.loader.known).router(),
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),
+        slo_routes(slos),
         RejectRoutes(stores.facts, rooms.clock).router(),
         UpkeepRoutes(rooms.upkeep).router(),
         EvidentlyRoutes(rooms.reader, rooms.clock, rooms.declarations).router(),

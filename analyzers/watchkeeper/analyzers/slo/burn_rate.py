@@ -23,6 +23,7 @@ from watchkeeper.analyzers.intervals import Count, wilson
 from watchkeeper.analyzers.phrases import span_words
 from watchkeeper.analyzers.slo.core.policy import HOUR, MINUTE, Row
 from watchkeeper.analyzers.slo_counts import SLICED, SLICES, young_slices
+from watchkeeper.analyzers.slo_own import with_own
 from watchkeeper.analyzers.slo_state import State, state_of
 from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, rough
 from watchkeeper.schemas.declared import Declarations
@@ -60,7 +61,7 @@ class BurnRate:
         findings: list[Finding] = []
         readings: list[Reading] = []
         judged: set[tuple[str, str]] = set()
-        for objective in declared.objectives:
+        for objective in with_own(declared):
             if not _due(objective, as_of):
                 continue
             state = state_of(facts, declared, objective, window.end)
