@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from e2e.running import Server, run, until
 
 from watchkeeper.app import replaying
 from watchkeeper.app.remote import Remote
+from watchkeeper.collector.raws import NAMES_ALONE
 
 NO_SERVICE = b'{"id": "a", "ts": 1767600000}'
 NOT_TEXT = b'{"id": "\xff\xfe", "service": "shop"}'
@@ -149,6 +152,62 @@ def test_those_of_other_protocols_can_be_corrected_too(server: Server, tmp_path:
     assert server.story("0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7")["prediction"]["latency_ms"] == 1000
     assert server.story("l1")["prediction"]["model"] == "m"
     assert "watchkeeper_halves_waiting 1.0" in server.client.get("/metrics").text
+
+
+def arrow(**columns: list) -> bytes:
+    out = io.BytesIO()
+    frame = pl.DataFrame({name: pl.Series(values) for name, values in columns.items()})
+    frame.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
+    return out.getvalue()
+
+
+def test_rows_of_an_arrow_stream_can_be_corrected_and_replayed_as_events(server: Server, tmp_path: Path) -> None:
+    ids, latencies = ["a0", "a1", "a2"], [1.0, -5.0, 3.0]
+    columns = {"features.x": [0.5] * 3, "tokens.input": [7] * 3, "service": ["shop"] * 3, "ts": [1767600000] * 3}
+    body = arrow(id=ids, latency_ms=latencies, **columns)
+    headers = {"Content-Type": "application/vnd.apache.arrow.stream"}
+    assert server.client.post("/v1/predictions", content=body, headers=headers).json()["rejected"] == 1
+    [reject] = until(lambda: listed(server)["rejects"], bool)
+    assert (reject["kind"], reject["field"], reject["service"]) == ("predictions", "latency_ms", "shop")
+    assert replay(server)["rejected"] == 1, "as it is it fails again"
+    file = tmp_path / "rejects.ndjson"
+    until(lambda: listed(server)["rejects"], lambda rows: len(rows) == 1 and rows[0]["id"] != reject["id"])
+    assert run("rejects", "export", file, "--url", server.url).returncode == 0
+    file.write_text(file.read_text().replace("-5.0", "5.0"))
+    assert replay(server, "--file", str(file))["accepted"] == 1
+    assert listed(server)["rejects"] == []
+    assert server.settled()["services"]["shop"]["loaded"] == 3
+    story = server.story("a1")
+    assert (story["prediction"]["latency_ms"], story["prediction"]["tokens_input"]) == (5.0, 7)
+    assert story["features"] == {"x": 0.5}
+
+
+def test_a_half_that_came_too_late_can_be_replayed_as_what_it_makes_alone(tmp_path: Path) -> None:
+    def halve(part: str, data: object) -> dict:
+        return EVENT | {"type": f"org.kubeflow.serving.inference.{part}", "time": "2026-01-05T08:00:00Z", "data": data}
+
+    with Server(tmp_path, {"WATCHKEEPER_INGEST_JOIN_SECONDS": "0.1"}) as server:
+        media = {"Content-Type": "application/cloudevents+json"}
+        assert server.client.post("/v1/cloudevents", json=halve("request", EVENT["data"]), headers=media).is_success
+        until(server.status, lambda status: status["services"].get("shop", {}).get("loaded") == 1)
+        said = halve("response", {"predictions": [7]})
+        assert server.client.post("/v1/cloudevents", json=said, headers=media).is_success
+        [reject] = until(lambda: listed(server)["rejects"], bool)
+        assert reject["reason"].startswith("late: the other half of r1 was told alone")
+        report = replay(server)
+        assert (report["accepted"], report["rejected"], report["left_open"]) == (1, 0, 0)
+        assert server.settled()["services"]["shop"]["loaded"] == 2
+        assert server.story("r1")["prediction"]["status"] == "unknown"
+        assert server.story("r1-late")["prediction"]["prediction"] == "7"
+        assert listed(server)["rejects"] == []
+
+
+def test_what_was_kept_by_its_names_alone_stays_open() -> None:
+    remote = Remote("http://127.0.0.1:9")
+    raw, reason = '{"resourceSpans": []}', f"a trace id has 16 bytes{NAMES_ALONE}"
+    report = replaying.replay(remote, [replaying.Line("1.0", "otlp_traces", 0, reason=reason, raw=raw)])
+    assert (report.sent, report.left_open) == (0, 1)
+    assert "nothing kept of the row but names" in report.reasons[0]
 
 
 def test_a_kind_without_a_route_stays_open_and_nothing_is_sent() -> None:

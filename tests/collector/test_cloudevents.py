@@ -19,6 +19,7 @@ from watchkeeper.collector.decoding import Events, Sent, Taken
 from watchkeeper.collector.inbox import Incoming
 from watchkeeper.collector.registry import discover
 from watchkeeper.schemas.errors import NotDecodable, StoreUnavailable, TooLarge
+from watchkeeper.schemas.events import Prediction
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.facts.erasure import erase
 from watchkeeper.store.facts.story import story
@@ -213,9 +214,10 @@ def test_what_comes_after_it_was_told_is_kept_as_a_reject_and_repeats_are_repeat
     bench.send(kserve("response", seconds=400), {"predictions": [1]})
     bench.load()
     [(kind, reason, raw)] = bench.rows("SELECT kind, reason, raw FROM rejects")
-    assert kind == KIND
+    assert kind == "predictions", "it can be corrected and replayed as what it makes alone"
     assert reason.startswith("late: ")
-    assert msgspec.json.decode(raw)["rows"] == [{"prediction": 1}]
+    late = msgspec.json.decode(raw, type=Prediction)
+    assert (late.id, late.service, late.prediction, late.status) == (f"{ID}-late", "sklearn-iris", 1, "ok")
     assert bench.rows("SELECT count(*) FROM predictions") == [(1,)]
     assert bench.fates() == {"no_response": 1, "duplicate": 1, "late": 1}
     bench.now_us += 2 * 86_400 * 10**6

@@ -25,6 +25,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from watchkeeper.collector.decoding import Sent
+from watchkeeper.collector.otlp.turned_away import MAX_KEPT
+from watchkeeper.collector.raws import NAMES_ALONE
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.settings import Ingest
 
@@ -148,9 +150,25 @@ def test_a_reject_has_an_end() -> None:
     taken, _ = decoded("otlp_traces", traces(long), ingest=Ingest(keep_text=True))
     assert len(taken.rejected[0].raw) < 500
     assert b'"traceId":"00"' in taken.rejected[0].raw
-    many, _ = decoded("otlp_traces", traces(*[span(CHAT, traceId="00")] * 300))
-    assert min(len(reject.raw) for reject in many.rejected) > 100
-    assert [b"gen_ai" in many.rejected[n].raw for n in (0, 199, 200, 299)] == [True, True, False, False]
+    assert taken.rejected[0].reason.endswith(NAMES_ALONE)
+
+
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+def test_what_one_request_is_turned_away_with_is_kept_up_to_a_bound_and_the_rest_is_counted(form: str) -> None:
+    fat = span(
+        CHAT | {f"gen_ai.request.{n}": "x" * 190 for n in range(9)} | {"gen_ai.agent.name": "a" * 190}, traceId="00"
+    )
+    for count in (300, 9_000):
+        body = traces(*[fat] * count)
+        rejected = DECODER.check(
+            Sent("otlp_traces", form, as_protobuf("otlp_traces", body) if form == "protobuf" else body, 10_000)
+        ).rejected
+        whole = [one for one in rejected if not one.reason.endswith(NAMES_ALONE)]
+        kept = sum(len(one.raw) for one in whole)
+        assert all(b"gen_ai.agent.name" in one.raw for one in whole)
+        assert all(b"spanId" in one.raw for one in rejected)
+        assert len(rejected) == count
+        assert (len(whole) == count) if count == 300 else (0 <= kept - MAX_KEPT < 65_536)
 
 
 def test_400_is_a_status_in_the_form_of_the_request(served: Served) -> None:

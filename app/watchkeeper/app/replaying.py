@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from watchkeeper.app.remote import Remote
+from watchkeeper.collector.raws import NAMES_ALONE
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.events import EMPTY, KINDS
 
@@ -50,6 +51,11 @@ class Line(msgspec.Struct, omit_defaults=True):
     event: Raw = msgspec.field(default_factory=lambda: EMPTY)
     raw: str | None = None
     raw_base64: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether more than the names of the row was kept."""
+        return bool(self.body) and not self.reason.endswith(NAMES_ALONE)
 
     @property
     def body(self) -> bytes:
@@ -93,12 +99,13 @@ def read(file: Path) -> list[Line]:
 def replay(remote: Remote, lines: Sequence[Line]) -> Report:
     """Send rows again and close their rejects; what cannot be sent stays open."""
     report = Report()
-    known = [line for line in lines if (line.kind in KINDS or line.kind in _OTHERS) and line.body]
+    known = [line for line in lines if (line.kind in KINDS or line.kind in _OTHERS) and line.whole]
     if len(known) < len(lines):
         left = {line.kind for line in lines if line not in known}
         report.left_open += len(lines) - len(known)
         report.reasons.append(
-            f"of a kind that has no route, or with nothing kept of the row: {', '.join(sorted(left))}"
+            "of a kind that has no route, or with nothing kept of the row but names (export it, write the row, and "
+            f"empty its reason): {', '.join(sorted(left))}"
         )
     for kind, content_type, part, body in _requests(known):
         report.sent += len(part)

@@ -24,6 +24,8 @@ from watchkeeper.store.facts.connection import FactStore
 
 WHOLE_BATCH = -1
 """The index of a reject that is a whole body, not one of its rows."""
+_AS_EVENTS = {"predictions_arrow": "predictions"}
+"""Kinds whose rows are turned away as events."""
 _NAMES = ("service", "inferenceservicename")
 
 
@@ -98,8 +100,10 @@ class Chunk:
 
 def poisoned(batch: StoredBatch, reason: str) -> Batch:
     """Give a batch that cannot be stored as one reject, beside those that it had already."""
-    raw = framed.as_lines(batch.body) if batch.encoding == framed.ENCODING else batch.body
-    whole = Rejected(WHOLE_BATCH, "", reason, raw)
+    if batch.encoding == framed.ENCODING:
+        whole = Rejected(WHOLE_BATCH, "", reason, framed.as_lines(batch.body), "predictions")
+    else:
+        whole = Rejected(WHOLE_BATCH, "", reason, batch.body)
     rejects = _rejects([(batch, reject) for reject in (whole, *batch.rejected)])
     return Batch(rejects=rejects, watermark=batch.seq)
 
@@ -120,7 +124,7 @@ def _rejects(rows: Sequence[tuple[StoredBatch, Rejected]]) -> pl.DataFrame | Non
         {
             "id": [f"{batch.seq}.{reject.index}" for batch, reject in rows],
             "received_us": [batch.received_us for batch, _ in rows],
-            "kind": [reject.kind or batch.kind for batch, reject in rows],
+            "kind": [reject.kind or _AS_EVENTS.get(batch.kind, batch.kind) for batch, reject in rows],
             "batch": [batch.batch_key or str(batch.seq) for batch, _ in rows],
             "row_index": [None if reject.index == WHOLE_BATCH else reject.index for _, reject in rows],
             "field": [reject.field for _, reject in rows],

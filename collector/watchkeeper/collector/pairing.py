@@ -17,6 +17,7 @@ import polars as pl
 from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.halves import NO_RESPONSE, Half, possible_ids, predictions
 from watchkeeper.collector.inbox import StoredBatch
+from watchkeeper.collector.ownership import as_json
 from watchkeeper.schemas.events import Prediction
 from watchkeeper.store.facts import held
 from watchkeeper.store.facts.batch import TIME, Holding
@@ -27,6 +28,8 @@ NEAR = timedelta(days=1)
 NO_REQUEST = "no_request"
 LATE_INDEX = 1_000_000
 """Where the numbers of late halves among a batch's rejects begin: no batch has so many rows."""
+LATE = "-late"
+"""What the id of a half's prediction ends with where the other half has the id already."""
 Arrived = tuple[StoredBatch, Half]
 _half = msgspec.json.Decoder(Half).decode
 
@@ -103,10 +106,7 @@ class _Desk:
 
     def _meet(self, batch: StoredBatch, half: Half, other: Half | None) -> None:
         if other is None:
-            reason = f"late: the other half of {half.id} was told alone already (ingest.join_seconds)"
-            index = LATE_INDEX + len(self.rejected)
-            self.rejected.append((batch, Rejected(index, "", reason, msgspec.json.encode(half))))
-            self.fates[half.service, "late"] += 1
+            self._late(batch, half)
             return
         request, response = (half, other) if half.part == "request" else (other, half)
         self.made += [(prediction, batch.received_us) for prediction in predictions(request, response)]
@@ -114,6 +114,16 @@ class _Desk:
         self._done.add(half.key)
         if self.new.pop(half.key, None) is None:
             self.met.append(half.key)
+
+    def _late(self, batch: StoredBatch, half: Half) -> None:
+        """Keep a half as the predictions that it makes alone, each under an id of its own: those may be replayed."""
+        reason = f"late: the other half of {half.id} was told alone already (ingest.join_seconds)"
+        request, response = (half, None) if half.part == "request" else (None, half)
+        for made in predictions(request, response):
+            alone = msgspec.structs.replace(made, id=f"{made.id}{LATE}", error_class=half.error_class)
+            index = LATE_INDEX + len(self.rejected)
+            self.rejected.append((batch, Rejected(index, "", reason, as_json(alone), "predictions")))
+        self.fates[half.service, "late"] += 1
 
 
 def _timed(half: Half, received_us: int) -> Half:

@@ -8,11 +8,14 @@ from typing import cast
 
 import msgspec
 
+from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.genai import text
 from watchkeeper.schemas.settings import Ingest
 
 MAX_RAW = 65_536
 """Bytes of one row that are kept."""
+NAMES_ALONE = " (too much to keep: its names alone)"
+"""How the reason ends of a row of which only the names were kept."""
 SHORT = 200
 """Characters of a name or label; what is longer is text."""
 _DEPTH = 64
@@ -42,10 +45,17 @@ class RawKeeper:
             return [self.cleaned(part, depth - 1) for part in cast("list[object]", value)]
         return value
 
-    def encoded(self, row: object, names: object) -> bytes:
-        """Write a row that was cleaned; only what names it where it is too long."""
+    def rejected(self, index: int, wrong: tuple[str, str], row: object, names: object) -> Rejected:
+        """Turn a cleaned row away (``wrong``: field and reason); keep only its names where it is too long."""
         raw = msgspec.json.encode(row, enc_hook=repr)
-        return raw if len(raw) <= MAX_RAW else msgspec.json.encode(names, enc_hook=repr)[:MAX_RAW]
+        if len(raw) <= MAX_RAW:
+            return Rejected(index, *wrong, raw)
+        return self.named(index, wrong, names)
+
+    def named(self, index: int, wrong: tuple[str, str], names: object) -> Rejected:
+        """Turn a row away of which only the names are kept, and say so."""
+        field, reason = wrong
+        return Rejected(index, field, f"{reason}{NAMES_ALONE}", msgspec.json.encode(names, enc_hook=repr)[:MAX_RAW])
 
 
 def keeper(ingest: Ingest) -> RawKeeper:

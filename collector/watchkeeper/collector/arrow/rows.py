@@ -21,7 +21,7 @@ from watchkeeper.store.facts.batch import TIME
 from watchkeeper.store.facts.outcomes import text_and_number
 
 TIMES = ("ts", "needed_by", "used_at")
-_NESTED = ("features", "segments", "tokens", "fallback")
+NESTED = ("features", "segments", "tokens", "fallback")
 _RENAMED = {f"tokens.{name}": f"tokens_{name}" for name in Tokens.__struct_fields__} | {
     "fallback.from": "fallback_from",
     "fallback.reason": "fallback_reason",
@@ -90,7 +90,7 @@ def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> pl.DataF
 
 def _flat(sent: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
     for series in sent.iter_columns():
-        if series.name in _NESTED and series.dtype == pl.Struct:
+        if series.name in NESTED and series.dtype == pl.Struct:
             for part in series.struct.unnest().iter_columns():
                 yield f"{series.name}.{part.name}", part
         else:

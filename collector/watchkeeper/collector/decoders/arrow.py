@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import msgspec
 import polars as pl
 import polars.selectors as cs
 
 from watchkeeper.collector import framed
 from watchkeeper.collector.arrow import rows, stream
+from watchkeeper.collector.arrow.as_event import as_event
 from watchkeeper.collector.decoding import Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.schemas.errors import NotDecodable
 from watchkeeper.schemas.settings import Ingest
@@ -50,15 +50,10 @@ class Arrow(PlainJson):
             for row in foreign.fill_null(value=True).arg_true():
                 problems.setdefault(row, ("service", "is not what this API key is for"))
         plain = frame.with_columns(cs.temporal().to_physical()) if problems else frame
-        rejected = [Rejected(row, *problems[row], _raw(plain, row)) for row in sorted(problems)]
+        rejected = [Rejected(row, *problems[row], as_event(plain.row(row, named=True))) for row in sorted(problems)]
         good = replace(made, problems=problems).good()
         return Taken(framed.write(good), good.height, plain_reply(good.height, rejected), rejected, framed.ENCODING)
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:  # noqa: ARG002 - there is one of each
         """Read what was kept; its values were looked at."""
         return Events(columns=[framed.read(body)])
-
-
-def _raw(frame: pl.DataFrame, row: int) -> bytes:
-    """Write a row as JSON, so that a person can read it."""
-    return msgspec.json.encode({k: v for k, v in frame.row(row, named=True).items() if v is not None}, enc_hook=str)

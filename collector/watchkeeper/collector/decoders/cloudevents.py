@@ -95,7 +95,7 @@ class CloudEvents(PlainJson):
             event = envelope.decoded(row)
             wrong = envelope.problem(row, event)
             if wrong:
-                rejected.append(Rejected(index, *wrong, self._raw(event)))
+                rejected.append(self._rejected(index, wrong, event))
             else:
                 good.append(row)
         return Taken(b"[" + b",".join(good) + b"]", len(good), plain_reply(len(good), rejected), rejected)
@@ -121,7 +121,7 @@ class CloudEvents(PlainJson):
                 half = self._half(event, part, found, bodies)
                 if len(half.rows) > MAX_INSTANCES:
                     reason = f"over {MAX_INSTANCES} instances in one request: log fewer at once"
-                    events.rejected.append(Rejected(index, "data", reason, self._raw(event)))
+                    events.rejected.append(self._rejected(index, ("data", reason), event))
                 else:
                     events.halves.append(half)
         return events
@@ -169,17 +169,17 @@ class CloudEvents(PlainJson):
                 found[name] = value
         return found or None
 
-    def _raw(self, event: Event | None) -> bytes:
-        """Keep an event that was turned away; its data cleaned, as text is."""
+    def _rejected(self, index: int, wrong: tuple[str, str], event: Event | None) -> Rejected:
+        """Turn an event away, and keep it with its data cleaned, as text is."""
         if event is None:
-            return b""
+            return Rejected(index, *wrong, b"")
         names = {name: value for name, value in event.items() if name not in ("data", "data_base64")}
         parts = dict(names)
         if "data" in event:
             parts["data"] = self._keeper.cleaned(event["data"])
         elif "data_base64" in event and self._keeper.keep_text:
             parts["data_base64"] = event["data_base64"]
-        return self._keeper.encoded(parts, names)
+        return self._keeper.rejected(index, wrong, parts, names)
 
 
 def _outcomes(event: Event, found: object, bodies: Bodies) -> list[Outcome]:

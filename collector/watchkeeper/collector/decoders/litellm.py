@@ -69,20 +69,20 @@ class LiteLlm(PlainJson):
             payload = _payload(row)
             problem = _problem(row, payload)
             if problem:
-                rejected.append(Rejected(index, *problem, self._raw(payload)))
+                rejected.append(self._rejected(index, problem, payload))
             else:
                 good.append(bytes(row))
         reply = plain_reply(len(good), rejected)
         return Taken(b"[" + b",".join(good) + b"]", len(good), reply, rejected)
 
-    def _raw(self, payload: Payload | None) -> bytes:
-        """Keep a payload that was turned away, without text; what is none may be text as a whole."""
+    def _rejected(self, index: int, wrong: tuple[str, str], payload: Payload | None) -> Rejected:
+        """Turn a payload away, and keep it without text; what is none may be text as a whole."""
         if payload is None:
-            return b""
+            return Rejected(index, *wrong, b"")
         parts = payload if self._keep_text else {k: v for k, v in payload.items() if k not in _TEXT}
         named = {name: payload[name] for name in ("id", "trace_id") if isinstance(payload.get(name), str)}
         cleaned = {name: part if name.endswith("id") else self._keeper.cleaned(part) for name, part in parts.items()}
-        return self._keeper.encoded(cleaned, named)
+        return self._keeper.rejected(index, wrong, cleaned, named)
 
     def events(self, kind: str, encoding: str, body: bytes) -> Events:  # noqa: ARG002 - there is one of each
         """Turn the payloads into predictions."""

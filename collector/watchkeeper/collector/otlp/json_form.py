@@ -151,10 +151,10 @@ def check(signal: Signal, body: bytes, keeping: Keeping) -> tuple[int, list[Reje
             row = _DECODE[signal.name](raw)
         except _UNREADABLE as error:
             reason = f"not as OTLP has it: {error}"[:300]
-            rejected.append(Rejected(index, "", reason, keeping.row(_resource(part), _plain(raw))))
+            rejected.append(keeping.rejected(index, ("", reason), _resource(part), _plain(raw)))
             continue
         if signal is TRACES and not _named(row):
-            rejected.append(Rejected(index, "traceId", BAD_ID, keeping.row(_resource(part), _plain(raw))))
+            rejected.append(keeping.rejected(index, ("traceId", BAD_ID), _resource(part), _plain(raw)))
         else:
             good += sum(1 for _ in _points(row)) if signal is METRICS else 1
     return good, rejected

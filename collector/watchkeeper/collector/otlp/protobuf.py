@@ -77,8 +77,7 @@ def check(signal: Signal, body: bytes, keeping: Keeping) -> tuple[int, list[Reje
     count = 0
     for part, span in _rows(signal, message):
         if not _named(span):
-            raw = keeping.row(attributes(part.resource.attributes), _plain(span))
-            rejected.append(Rejected(count, "trace_id", BAD_ID, raw))
+            rejected.append(_turned_away(keeping, count, part, span))
         count += 1
     return count - len(rejected), rejected
 
@@ -116,8 +115,19 @@ def _named(span: Any) -> bool:
 def _plain(span: Any) -> dict[str, object]:
     """Give a span as JSON has it: its ids in hex."""
     found: dict[str, object] = importlib.import_module("google.protobuf.json_format").MessageToDict(span)
+    return found | _ids(span)
+
+
+def _ids(span: Any) -> dict[str, object]:
     ids = {"traceId": span.trace_id, "spanId": span.span_id, "parentSpanId": span.parent_span_id}
-    return found | {name: value.hex() for name, value in ids.items() if value}
+    return {name: value.hex() for name, value in ids.items() if value}
+
+
+def _turned_away(keeping: Keeping, index: int, part: Any, span: Any) -> Rejected:
+    """Keep a span that has no usable id; once enough was kept, nothing more of it is looked at than its names."""
+    if keeping.full:
+        return keeping.rejected(index, ("trace_id", BAD_ID), {}, {"name": span.name, **_ids(span)})
+    return keeping.rejected(index, ("trace_id", BAD_ID), attributes(part.resource.attributes), _plain(span))
 
 
 def _data(metric: Any) -> tuple[str, Sequence[Any]]:

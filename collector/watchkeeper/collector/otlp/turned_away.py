@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.otlp.signals import Signal
 from watchkeeper.collector.raws import SHORT, RawKeeper
 
-MAX_WHOLE = 200
-"""Rows of one request that are kept whole; of the others the names are. Other requests wait meanwhile."""
+MAX_KEPT = 2 << 20
+"""Bytes of what one request is turned away with that are kept whole; of the rows beyond, the names are, and their
+reasons say so. Other requests wait meanwhile.
+"""
 _TEXT = frozenset({"stringValue", "message"})
 _LEFT_OUT = frozenset({"body", "links"})
 _NAMES = ("name", "traceId", "spanId")
@@ -31,19 +34,27 @@ class Keeping:
     wanted: frozenset[str] | None
     kept: int = 0
 
-    def row(self, resource: Mapping[str, object], row: object) -> bytes:
-        """Give the request that holds just this row, as JSON; nothing for what is no object."""
+    @property
+    def full(self) -> bool:
+        """Whether of more rows only the names are kept."""
+        return self.kept >= MAX_KEPT
+
+    def rejected(self, index: int, wrong: tuple[str, str], resource: Mapping[str, object], row: object) -> Rejected:
+        """Turn a row away: as the request that holds just this row, as JSON; nothing is kept of what is no object."""
         if not isinstance(row, dict):
-            return b""
-        found = cast("Json", row)
-        named = {name: self._walk(found[name], _DEPTH) for name in _NAMES if name in found}
-        self.kept += 1
-        if self.kept > MAX_WHOLE:
-            return self.keeper.encoded(self._request({}, named), named)
+            return Rejected(index, *wrong, b"")
+        made = self._kept(index, wrong, resource, cast("Json", row))
+        self.kept += len(made.raw)
+        return made
+
+    def _kept(self, index: int, wrong: tuple[str, str], resource: Mapping[str, object], found: Json) -> Rejected:
+        names = self._request({}, {name: self._walk(found[name], _DEPTH) for name in _NAMES if name in found})
+        if self.full:
+            return self.keeper.named(index, wrong, names)
         whole = {name: self._part(name, value) for name, value in found.items() if name not in _LEFT_OUT}
         if self.wanted is None and "body" in found:
             whole["body"] = self._walk(found["body"], _DEPTH)
-        return self.keeper.encoded(self._request(resource, whole), self._request({}, named))
+        return self.keeper.rejected(index, wrong, self._request(resource, whole), names)
 
     def _request(self, resource: Mapping[str, object], row: Json) -> Json:
         part, scope, rows = (_camel(name) for name in self.signal.parts)
