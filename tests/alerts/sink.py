@@ -15,6 +15,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: dict[str, object]
+    method: str = "POST"
 
 
 @dataclass
@@ -43,10 +44,10 @@ def sink() -> Iterator[Sink]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))) or b"{}")
             headers = {name.lower(): value for name, value in self.headers.items()}
             with lock:
-                state.received.append(Received(self.path, headers, body))
+                state.received.append(Received(self.path, headers, body, self.command))
                 answer = state.answers.pop(0) if state.answers else Answer()
             content = answer.body.encode()
             self.send_response(answer.status)
@@ -55,6 +56,8 @@ def sink() -> Iterator[Sink]:
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        do_GET = do_POST  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

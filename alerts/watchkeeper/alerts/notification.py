@@ -109,6 +109,15 @@ class Repeats(Protocol):
         ...
 
 
+@runtime_checkable
+class Beats(Protocol):
+    """A notifier that takes heartbeats."""
+
+    def heartbeat(self, name: str, now: datetime, said: str) -> None:
+        """Tell the receiver that all is moving; DeliveryError where that fails."""
+        ...
+
+
 def wants(notifier: object, what: Literal["every_step", "acknowledgements"]) -> bool:
     """Whether a notifier says this word for itself."""
     return bool(getattr(notifier, what, False))

@@ -56,14 +56,14 @@ class Target:
             raise DeliveryError(f"the secret of this {self._what} receiver holds no URL", retryable=True) from None
 
 
-def target_of(receiver: Receiver) -> Target:
-    """Read the address of a receiver that has one URL and no other settings.
+def target_of(receiver: Receiver, settings: TargetSettings | None = None) -> Target:
+    """Read the address of a receiver that has one URL; ``settings`` where it has more than that, read already.
 
     Raises:
         SettingsError: there is none, or two, or it cannot be used.
 
     """
-    settings = settings_of(receiver, TargetSettings)
+    settings = settings or settings_of(receiver, TargetSettings)
     if settings.url_from is None:
         return Target(address(receiver.url, receiver.type), receiver.type, settings.authorization)
     if receiver.url is not None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from watchkeeper.alerts.addresses import check_receivers
+from watchkeeper.alerts.heartbeats import check_heartbeats
 from watchkeeper.alerts.readiness import check_pages
 from watchkeeper.alerts.routing import check_routes
 from watchkeeper.analyzers.evaluation import check_monitors
@@ -52,7 +53,13 @@ def make_data_folder(settings: Settings) -> None:
 
 def apply_to(control: Control, folder: Path) -> dict[str, list[str]]:
     """Apply a folder to open control data, as the user who runs this."""
-    report = apply(folder, control, wall(), operator(), [check_receivers, check_routes, check_pages, _check_monitors])
+    report = apply(
+        folder,
+        control,
+        wall(),
+        operator(),
+        [check_receivers, check_heartbeats, check_routes, check_pages, _check_monitors],
+    )
     return {
         "added": list(report.added),
         "changed": list(report.changed),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from watchkeeper.alerts.heartbeats import Heartbeats
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.repeating import Repeater
@@ -38,7 +39,7 @@ from watchkeeper.schemas.errors import Unavailable
 from watchkeeper.schemas.findings import Finding, Window
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import Clock, EventClock, stored, wall
-from watchkeeper.store.control import declared, incidents, outbox, watermarks
+from watchkeeper.store.control import declared, groups, incidents, outbox, watermarks
 from watchkeeper.store.control import findings as stored_findings
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import Phase
@@ -104,8 +105,9 @@ class Rooms:
             loaded=self._loaded,
         )
         self.poller = GpuPoller(stores.inbox, settings.gpu.targets, settings.gpu.interval_seconds)
+        beats = Heartbeats(stores.control, self.stuck)
         sender = Sender(stores.control, _holder(settings), responding=self.responding)
-        self._sender = SenderLoop(sender, wall, beside=[Repeater(stores.control).run_once])
+        self._sender = SenderLoop(sender, wall, beside=[Repeater(stores.control).run_once, beats.run_once])
         live = self._event_clock is None
         self._rounds = RoundsLoop(
             Rounds(stores.control, self.declarations, self.links, self._last_change, live),
@@ -115,6 +117,7 @@ class Rooms:
         stores.inbox.number_after(self.loader.touched)
         self._schedule: Schedule | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
+        self._evaluated_at = time.monotonic()
         self._ending = threading.Event()
         self._daily = Clockwork(self.upkeep.daily, UPKEEP_EVERY)
         self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
@@ -171,6 +174,21 @@ class Rooms:
         known = discover().get(analyzer)
         return {} if known is None else settings_for(known, self.declarations(), "", "").params
 
+    def stuck(self, longest: timedelta) -> str | None:
+        """Say what of the chain from event to message has not moved for so long, or None."""
+        oldest = self.stores.inbox.status().oldest_us
+        if not self.loader.alive:
+            return "the loader has stopped"
+        waits = timedelta(0) if oldest is None else timedelta(seconds=time.time(), microseconds=-oldest)
+        if waits > longest:
+            return f"the loader is behind: events wait for {waits.total_seconds():.0f} s"
+        quiet = timedelta(seconds=time.monotonic() - self._evaluated_at)
+        if quiet > longest:
+            return f"the analyzers have not come to an end for {quiet.total_seconds():.0f} s"
+        with self.stores.control.snapshot() as tx:
+            overdue = groups.due(tx, self.clock() - longest, 1)
+        return "the rounds are behind: groups wait to be told" if overdue else None
+
     def alert_counts(self) -> AlertCounts:
         """Count incidents and messages for the metrics."""
         with self.stores.control.snapshot() as tx:
@@ -201,6 +219,7 @@ class Rooms:
             self._schedule = self._make_schedule()
         with contextlib.suppress(_Ending):
             self._schedule.run_due()
+            self._evaluated_at = time.monotonic()
 
     def _note_telemetry(self) -> None:
         """Copy the ledger of telemetry to the facts, where the analyzers see it; a replay has no ledger of its time."""
@@ -250,6 +269,7 @@ class Rooms:
             now=wall(),
             waits=self._event_clock is None,
         )
+        self._evaluated_at = time.monotonic()
         if any(change.receivers for change in changes):
             self._sender.wake()
 

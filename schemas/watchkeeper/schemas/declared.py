@@ -185,6 +185,17 @@ class Receiver(Declared, frozen=True):
     template: Template | None = None
 
 
+class Heartbeat(Declared, frozen=True):
+    """A sign of life for a watcher outside, every so often while the whole chain moves.
+
+    It stays away once loader, analyzers or rounds have not moved for ``stale``.
+    """
+
+    receiver: Name
+    every: str = "1m"
+    stale: str = "10m"
+
+
 class Escalation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who else is told where nobody acknowledged a message ``after`` so long."""
 
@@ -237,6 +248,7 @@ KINDS: dict[str, type[Declared]] = {
     "Monitor": Monitor,
     "Reference": Reference,
     "Receiver": Receiver,
+    "Heartbeat": Heartbeat,
     "Route": Route,
     "TimeInterval": TimeInterval,
     "Inhibition": Inhibition,
@@ -252,6 +264,7 @@ class Declarations(Struct, frozen=True, kw_only=True):
     values: tuple[ValueModel, ...] = ()
     monitors: tuple[Monitor, ...] = ()
     receivers: tuple[Receiver, ...] = ()
+    heartbeats: tuple[Heartbeat, ...] = ()
     routes: tuple[Route, ...] = ()
     references: tuple[Reference, ...] = ()
     time_intervals: tuple[TimeInterval, ...] = ()

@@ -1,7 +1,7 @@
-"""Sends events to PagerDuty (Events API v2): an alert for each incident, acknowledged and resolved with it.
+"""Sends events to PagerDuty (Events API v2): an alert for each group, acknowledged and resolved with it.
 
-The key that PagerDuty merges by is made of the incident, so a message that arrives twice is one alert. What comes for
-an alert that is over is dropped there: order matters, so each step goes by itself, however late.
+The key that PagerDuty merges by is made of what is told together, so a message that arrives twice is one alert. What
+comes for an alert that is over is dropped there: order matters, so each step goes by itself, however late.
 Source: PagerDuty developer documentation, Events API v2.
 """
 
@@ -91,8 +91,9 @@ def event(notification: Notification) -> dict[str, Json]:
 
 
 def dedup_key(notification: Notification) -> str:
-    """Give the key that all messages about one incident share."""
-    return hashlib.sha256(f"watchkeeper\x1f{notification.incident_id}".encode()).hexdigest()
+    """Give the key that all messages of one group share, of one incident where there is no group."""
+    about = notification.group_key or notification.incident_id
+    return hashlib.sha256(f"watchkeeper\x1f{about}".encode()).hexdigest()
 
 
 def encoded(told: dict[str, Json], routing_key: str) -> bytes:

@@ -6,12 +6,15 @@ Source: Alertmanager documentation, ``webhook_config``. Only a 2xx answer counts
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from watchkeeper.alerts.notification import Alert, Notification
-from watchkeeper.alerts.posting import Target, target_of
+from watchkeeper.alerts.posting import Target, TargetSettings, target_of
 from watchkeeper.alerts.prometheus_alerts import annotations_of, labels_of, rfc3339
+from watchkeeper.alerts.receiver_settings import settings_of
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.findings import Json
 
@@ -19,21 +22,35 @@ STILL_FIRING = "0001-01-01T00:00:00Z"
 """What Alertmanager writes for "has not ended"."""
 
 
+class WebhookSettings(TargetSettings, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """``heartbeatMethod``: how a heartbeat is sent; some watchers want a GET."""
+
+    heartbeat_method: Literal["POST", "GET"] = "POST"
+
+
 def build(receiver: Receiver) -> Webhook:
     """Make one for the receiver's ``url``, or for ``settings.urlFrom`` where that is a secret."""
-    return Webhook(target_of(receiver))
+    settings = settings_of(receiver, WebhookSettings)
+    return Webhook(target_of(receiver, settings), settings.heartbeat_method)
 
 
 class Webhook:
     """One URL."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, beat_method: str = "POST") -> None:
         self._target = target
+        self._beat_method = beat_method
 
     def notify(self, notification: Notification) -> None:
         """Post it with its idempotency key, so that a receiver can drop what arrives twice."""
         body = msgspec.json.encode(payload(notification))
         self._target.post(body, {"Idempotency-Key": notification.key, "Content-Type": "application/json"})
+
+    def heartbeat(self, name: str, now: datetime, said: str) -> None:
+        """Post a sign of life."""
+        body = {"heartbeat": name, "at": rfc3339(now), "message": said}
+        content = msgspec.json.encode(body) if self._beat_method == "POST" else b""
+        self._target.post(content, {"Content-Type": "application/json"}, self._beat_method)
 
 
 def payload(notification: Notification) -> dict[str, Json]:

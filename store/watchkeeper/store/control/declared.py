@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select
 from watchkeeper.schemas.declared import (
     Declarations,
     Declared,
+    Heartbeat,
     Inhibition,
     Monitor,
     PriceTable,
@@ -69,6 +70,7 @@ def collect(parsed: list[tuple[str, Declared]]) -> tuple[Declarations, list[str]
         values=of(ValueModel),
         monitors=of(Monitor),
         receivers=of(Receiver),
+        heartbeats=of(Heartbeat),
         routes=of(Route),
         references=of(Reference),
         time_intervals=of(TimeInterval),
