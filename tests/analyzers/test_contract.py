@@ -107,6 +107,20 @@ def mistyped() -> World:
 
 
 @cache
+def misranked() -> World:
+    """What is relevant stands first, and from day 20 on last in every second ranking."""
+    off = from_day(20) & (pl.int_range(pl.len()) % 2 == 0)
+    relevant = pl.when(off).then(pl.lit("c")).otherwise(pl.lit("a"))
+    frame = made(days=40).drop("prediction", "score").with_columns(relevant.alias("outcome"))
+    return World().load(frame, extra=[{"ranking": ["a", "b", "c"]}] * frame.height).with_reference()
+
+
+def world_of(analyzer: Analyzer) -> World:
+    other = {"data.mismatch": mistyped, "quality.ranking": misranked}
+    return other.get(analyzer.name, faulty)()
+
+
+@cache
 def situations() -> dict[str, World]:
     few = made(days=30).head(1)
     odd = made(days=30).with_columns(pl.lit(float("nan")).alias("temp"), pl.lit(None, pl.Float64).alias("score"))
@@ -140,13 +154,12 @@ def test_no_input_crashes_it_or_makes_it_alert(analyzer: Analyzer) -> None:
 
 
 def told(analyzer: Analyzer) -> Evaluation:
-    world = mistyped() if analyzer.name == "data.mismatch" else faulty()
-    return world.evaluate(analyzer, day(30), DECLARED)
+    return world_of(analyzer).evaluate(analyzer, day(30), DECLARED)
 
 
 @EVERY
 def test_what_alerts_names_predictions_of_its_window_that_show_it(analyzer: Analyzer) -> None:
-    world = mistyped() if analyzer.name == "data.mismatch" else faulty()
+    world = world_of(analyzer)
     for finding in told(analyzer).findings:
         shows = not analyzer.name.startswith("gpu.") and analyzer.name not in ("data.telemetry", "quality.fairness")
         assert finding.examples or not finding.severity.alerts or not shows

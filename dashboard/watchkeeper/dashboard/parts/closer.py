@@ -79,6 +79,21 @@ LOOKS = (
         also={"slices_searched": "number", "slices_refused": "number"},
     ),
     Look(
+        "quality.ranking",
+        "Ranking",
+        "Does what turns out to be relevant still stand where it was ranked?",
+        "Over the newest seven days whose outcomes are known; rankings without anything relevant are left out. "
+        "Only what was shown high can turn out relevant: a bad order may look good.",
+        {
+            "ndcg_at_10": "NDCG@10",
+            "mrr": "first relevant (MRR)",
+            "precision_at_10": "precision@10",
+            "relevant_share": "with anything relevant",
+        },
+        written="number",
+        also={"precision_at_10": "share", "relevant_share": "share"},
+    ),
+    Look(
         "drift.reasons",
         "Reasons",
         "Does it decide for other reasons than in the reference?",
