@@ -11,7 +11,7 @@ import pytest
 from dashboard.made_numbers import ONSET
 from dashboard.world import NOW
 
-from watchkeeper.dashboard import asked, rows, summary, verdict
+from watchkeeper.dashboard import asked, judged, rows, summary, verdict
 from watchkeeper.dashboard.client import Client
 
 Ask = Callable[[str], Client]
@@ -144,8 +144,8 @@ def test_how_sure_is_said_in_words() -> None:
 
 
 def test_usefulness_counts_only_what_was_judged() -> None:
-    def quality(**counts: int) -> rows.AnalyzerQuality:
-        return rows.AnalyzerQuality(analyzer="a", **counts)
+    def quality(**counts: int) -> judged.AnalyzerQuality:
+        return judged.AnalyzerQuality(analyzer="a", **counts)
 
     assert verdict.usefulness([]) == "no alert was ever sent"
     assert "nobody has yet said" in verdict.usefulness([quality(fired=3)])

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from watchkeeper.dashboard import rows
+from watchkeeper.dashboard import judged, rows
 from watchkeeper.schemas.access import ON_BEHALF_OF
 from watchkeeper.schemas.errors import InputError, NotAllowed, NotFound, SettingsError, Unavailable, WatchkeeperError
 
@@ -112,9 +112,9 @@ class Client:
         """One incident with findings, timeline and deliveries; NotFound if there is none of that id."""
         return self._get(f"/v1/incidents/{quote(incident, safe='')}", rows.IncidentStory)
 
-    def alert_quality(self) -> tuple[rows.AnalyzerQuality, ...]:
+    def alert_quality(self) -> tuple[judged.AnalyzerQuality, ...]:
         """How useful the alerts of each analyzer were."""
-        return self._get("/v1/alerts/quality", rows.Qualities).analyzers
+        return self._get("/v1/alerts/quality", judged.Qualities).analyzers
 
     def prediction(self, prediction: str) -> dict[str, object]:
         """The whole story of one decision; NotFound if it is not (or no longer) stored."""

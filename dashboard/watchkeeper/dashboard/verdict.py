@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from watchkeeper.dashboard import asked, rows
+from watchkeeper.dashboard import asked, judged, rows
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.series import DRIFT_MUCH, Key, latest
 
@@ -137,8 +137,8 @@ def not_known(head: asked.Head, numbers: asked.Fleet) -> list[str]:
     if without := [name for name in services if name not in promised]:
         lines.append(f"what is good enough for {_listed(without)} (no objective)")
     errors = latest(numbers.errors)
-    judged = {service for service, _, subject in errors if not subject.startswith("segment:")}
-    if blind := [name for name in services if name not in judged]:
+    known = {service for service, _, subject in errors if not subject.startswith("segment:")}
+    if blind := [name for name in services if name not in known]:
         lines.append(f"how often {_listed(blind)} {'is' if len(blind) == 1 else 'are'} right (too few outcomes)")
     costed = {row.service for row in (*numbers.week, *numbers.costs) if _has_cost(row)}
     if unpriced := [name for name in services if name not in costed]:
@@ -236,7 +236,7 @@ def how_sure(finding: rows.Finding) -> str:
     return ", ".join(words)
 
 
-def usefulness(qualities: Iterable[rows.AnalyzerQuality]) -> str:
+def usefulness(qualities: Iterable[judged.AnalyzerQuality]) -> str:
     """Say how many of the alerts were of use."""
     found = list(qualities)
     fired = sum(one.fired for one in found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from watchkeeper.dashboard import format as fmt
-from watchkeeper.dashboard import rows
+from watchkeeper.dashboard import judged
 
 HOW = (
     "Where even the upper end of the precision's 95 % interval is below a half. Nothing is changed by itself: put the "
@@ -15,7 +15,7 @@ HOW = (
 )
 
 
-def show(qualities: Sequence[rows.AnalyzerQuality]) -> None:
+def show(qualities: Sequence[judged.AnalyzerQuality]) -> None:
     """Show what is proposed, folded; nothing where nothing is."""
     noisy = [one for one in qualities if one.proposal is not None]
     if not noisy:
@@ -29,12 +29,12 @@ def show(qualities: Sequence[rows.AnalyzerQuality]) -> None:
                 st.code(one.proposal.monitor, language="yaml")
 
 
-def said(one: rows.AnalyzerQuality, proposal: rows.Proposal) -> str:
+def said(one: judged.AnalyzerQuality, proposal: judged.Proposal) -> str:
     """Say of one analyzer what is proposed, and why.
 
-    >>> proposal = rows.Proposal(why="1 of 10 were acted on", monitor="", parameter="alpha", now=0.001, proposed=0.0001)
-    >>> print(said(rows.AnalyzerQuality(analyzer="psi"), proposal))
-    **psi**: 1 of 10 were acted on. Proposed: alpha 0.0001 instead of 0.001.
+    >>> proposal = judged.Proposal(why="1 of 10 acted on", monitor="", parameter="alpha", now=0.001, proposed=0.0001)
+    >>> print(said(judged.AnalyzerQuality(analyzer="psi"), proposal))
+    **psi**: 1 of 10 acted on. Proposed: alpha 0.0001 instead of 0.001.
     """
     ends = one.precision_interval
     between = f" (precision {fmt.percent(ends[0])} to {fmt.percent(ends[1])})" if ends else ""
