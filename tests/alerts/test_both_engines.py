@@ -16,12 +16,24 @@ from alerts.samples import LINKS, NOTHING_DECLARED, START, day, finding, sqlite_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from watchkeeper.alerts.dispatch import flush_due
 from watchkeeper.alerts.feedback import acknowledge, give_feedback, quality
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.events import Feedback
 from watchkeeper.schemas.findings import DataState, Evidence, Impact, Json, Severity
-from watchkeeper.store.control import audit, declared, findings, incidents, outbox, watermarks
+from watchkeeper.schemas.matchers import read_matchers
+from watchkeeper.store.control import (
+    audit,
+    declared,
+    findings,
+    groups,
+    incidents,
+    outbox,
+    received,
+    silences,
+    watermarks,
+)
 from watchkeeper.store.control.apply import apply
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import AuditEntry, Backlog, Phase, Sending
@@ -205,3 +217,30 @@ def test_apply_twice_from_two_places(control: Control, tmp_path: Path) -> None:
     assert apply(folder, control, day(1), "ada").removed == ("System x",)
     with control.snapshot() as tx:
         assert declared.current(tx) == NOTHING_DECLARED
+
+
+def test_posted_alerts_groups_and_silences(control: Control) -> None:
+    """What routing stores: upserts, timers, JSON."""
+    posted = received.Received("f1", {"a": "b"}, {}, "", START, day(1), START)
+    with control.transaction() as tx:
+        received.put(tx, [posted, replace(posted, fingerprint="f2")])
+        received.taken(tx, received.waiting(tx, START, 10), START)
+        received.put(tx, [replace(posted, starts_at=day(0.1), ends_at=day(2), updated_at=day(0.2))])
+        assert received.waiting(tx, day(0.3), 10) == []
+        assert received.get(tx, ["f1"])["f1"].starts_at == START, "it goes on since its beginning"
+        assert [one.fingerprint for one in received.waiting(tx, day(1.5), 10)] == ["f2"], "not repeated in time"
+        received.put(tx, [replace(posted, ends_at=day(0.5), updated_at=day(0.5))])
+        assert [one.fingerprint for one in received.waiting(tx, day(0.6), 10)] == ["f1"], "its end is news"
+    record(control, [finding()], NOTHING_DECLARED, START, LINKS, waits=True)
+    with control.transaction() as tx:
+        (key,) = groups.due(tx, day(1))
+        assert groups.due(tx, START) == []
+        groups.look_again(tx, START)
+        assert groups.due(tx, START) == [key]
+        wish = silences.Wish(read_matchers(['a=~"b|c"']), START, day(1), "ada", "known")
+        made = silences.put(tx, wish, START)
+        assert silences.active(tx, day(0.5)) == [made]
+    assert flush_due(control, NOTHING_DECLARED, day(0.5), LINKS) == 1
+    with control.snapshot() as tx:
+        (group,) = groups.listed(tx)
+    assert (group.labels, group.told_at, group.messages) == ({"service": "delays", "model": "arrival"}, day(0.5), 1)

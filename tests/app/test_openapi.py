@@ -96,7 +96,7 @@ def test_the_page_and_the_document_list_the_same_routes(openapi):
     served = {(method.upper(), re.sub(r"{\w+}", "{}", path)) for method, path, _ in operations(openapi)}
     listed = set()
     for line in DOCUMENT.read_text().splitlines():
-        spoken = re.findall(r"`(?:(GET|POST) )?(/[\w/{}.]+)`", line)
+        spoken = re.findall(r"`(?:(GET|POST|DELETE) )?(/[\w/{}.]+)`", line)
         method = next((given for given, _ in spoken if given), "GET")
         listed |= {(given or method, re.sub(r"{\w+}", "{}", path)) for given, path in spoken}
     assert served - listed == set(), "routes that docs/http-api.md lacks"

@@ -35,7 +35,7 @@ def row(path: str) -> str:
 
 
 def test_every_path_is_listed_once_and_no_other(paths):
-    listed = re.findall(r"^\| `((?:GET|POST) /\S*)` \|", TEXT, re.MULTILINE)
+    listed = re.findall(r"^\| `((?:GET|POST|DELETE) /\S*)` \|", TEXT, re.MULTILINE)
     assert sorted(listed) == sorted(f"{method.upper()} {path}" for path, methods in paths.items() for method in methods)
 
 

@@ -5,7 +5,7 @@ The same evaluation may be recorded again, after a crash say: its findings are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -48,17 +48,20 @@ def record(
     timing: Timing | None = None,
     waits: bool = False,
     now: datetime | None = None,
+    also: Callable[[Transaction], None] | None = None,
 ) -> list[IncidentChange]:
     """Store one evaluation and everything that follows from it, or nothing of it.
 
     Call it after every evaluation, also when nothing was found: time alone ends incidents. ``as_of`` is the time of
     evaluation, in a replay not the wall's; ``now`` is the wall's where that is another: messages wait since then.
-    ``watermarks`` (by the analyzer's name, as in its findings) are stored
-    in the same transaction; an incident does not go quiet past the watermark of the analyzer that found it.
+    ``watermarks`` (by the analyzer's name, as in its findings) are stored in the same transaction; an incident does
+    not go quiet past the watermark of the analyzer that found it. ``also`` is done in the same transaction.
     ``waits``: news waits to be grouped, and ``flush_due`` tells it; a replay, whose clock jumps, tells at once.
     """
     with control.transaction() as tx:
         tx.serialize("intake")
+        if also is not None:
+            also(tx)
         dispatch = Dispatch(tx, declarations, links, last_change, waits, now)
         return _Intake(tx, declarations, as_of, dispatch, timing or timing_of(declarations)).take(
             findings, watermarks or {}

@@ -12,9 +12,10 @@ from watchkeeper.alerts.dispatch import flush_due
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.notices import LastChange
+from watchkeeper.alerts.received import take
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import StoreUnavailable
-from watchkeeper.store.control import groups, incidents
+from watchkeeper.store.control import groups, incidents, received
 from watchkeeper.store.control.connection import Control
 
 logger = logging.getLogger("watchkeeper.alerts.rounds")
@@ -23,7 +24,7 @@ SETTLE_EVERY = timedelta(seconds=15)
 
 @dataclass(slots=True)
 class Rounds:
-    """One round: what has become ripe, what is due. ``waits`` as in ``record``."""
+    """One round: what others posted, what has become ripe, what is due. ``waits`` as in ``record``."""
 
     control: Control
     declarations: Callable[[], Declarations]
@@ -34,6 +35,7 @@ class Rounds:
 
     def run_once(self, now: datetime) -> int:
         """Do what is due; give the number of messages written."""
+        take(self.control, self.declarations, now, self.links, self.last_change, waits=self.waits)
         if self.waits and not timedelta(0) <= now - self._settled_at < SETTLE_EVERY:
             self._settle(now)
         with self.control.snapshot() as tx:
@@ -46,6 +48,8 @@ class Rounds:
             some = bool(incidents.listed(tx, limit=1))
         if some:
             record(self.control, [], self.declarations(), now, self.links, last_change=self.last_change, waits=True)
+        with self.control.transaction() as tx:
+            received.forget(tx, now - received.KEPT)
         self._settled_at = now
 
 

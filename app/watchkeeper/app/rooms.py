@@ -149,6 +149,10 @@ class Rooms:
         self.stores.control.close()
         self.stores.facts.close()
 
+    def look(self) -> None:
+        """Have what was just written about alerts looked at now."""
+        self._rounds.wake()
+
     def drain(self) -> None:
         """Wait until everything that was answered by now is loaded, and leave no trace of it in the inbox."""
         if not self.loader.alive:

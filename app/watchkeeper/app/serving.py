@@ -12,6 +12,7 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from watchkeeper.alerts.alertmanager_api import AlertmanagerRoutes
 from watchkeeper.alerts.api import incident_routes
 from watchkeeper.alerts.quiet_api import quiet_routes
 from watchkeeper.alerts.respond_routes import RespondRoutes
@@ -57,7 +58,10 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
     )
     slos = SloReader(rooms.reader, rooms.declarations, rooms.clock)
     collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets, KeptSlos(slos))
+    alertmanager = AlertmanagerRoutes(stores.control, rooms.clock, rooms.links, __version__, wall(), rooms.look)
     routers = (
+        alertmanager.inlet(),
+        alertmanager.router(),
         IngestRoutes(stores.inbox, settings.ingest, rooms.loader.known).router(),
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),
         slo_routes(slos),

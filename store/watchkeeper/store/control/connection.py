@@ -41,10 +41,13 @@ class Transaction:
         result: CursorResult[*tuple[Any, ...]] = self._connection.execute(statement, values or None)
         return result.rowcount
 
+    def insert(self, table: Table[Any]) -> sqlite.Insert | postgresql.Insert:
+        """Give an INSERT that can be told what to do where a row is there already."""
+        return (sqlite if self._connection.dialect.name == "sqlite" else postgresql).insert(table)
+
     def insert_if_absent(self, table: Table[Any], values: Mapping[str, object]) -> bool:
         """Insert a row unless its key is there already; tell whether it was inserted."""
-        dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(table).values(**values).on_conflict_do_nothing()
+        insert = self.insert(table).values(**values).on_conflict_do_nothing()
         # SQLAlchemy adds RETURNING on PostgreSQL and then forgets the count, unless told.
         return self.write(insert.execution_options(preserve_rowcount=True)) == 1
 

@@ -1,0 +1,87 @@
+"""Alerts of other systems: posted ones become findings, and so incidents, like those of our own analyzers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.labels import RECEIVED
+from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.notices import LastChange
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
+from watchkeeper.store.control import received
+from watchkeeper.store.control.connection import Control, Transaction
+from watchkeeper.store.control.received import Received
+
+PER_ROUND = 1000
+"""Alerts in one transaction: while it lasts, on SQLite nobody else writes."""
+
+PAGES = frozenset({"page", "critical", "emergency"})
+AN_INSTANT = timedelta(microseconds=1)
+
+
+def take(
+    control: Control,
+    declarations: Callable[[], Declarations],
+    now: datetime,
+    links: Links,
+    last_change: LastChange,
+    *,
+    waits: bool = True,
+) -> int:
+    """Take what was posted or has ended into incidents; give the number of alerts."""
+    count = 0
+    while True:
+        with control.snapshot() as tx:
+            found = received.waiting(tx, now, PER_ROUND)
+        if not found:
+            return count
+
+        def mark(tx: Transaction, done: list[Received] = found) -> None:
+            received.taken(tx, done, now)
+
+        findings = [finding for one in found for finding in _findings(one, now)]
+        record(control, findings, declarations(), now, links, last_change=last_change, waits=waits, also=mark, now=now)
+        count += len(found)
+        if len(found) < PER_ROUND:
+            return count
+
+
+def finding_of(alert: Received, now: datetime, *, active: bool) -> Finding:
+    """Give the finding that says what an alert says."""
+    labels = alert.labels
+    name = labels.get("alertname", "alert")
+    told = alert.annotations
+    rest = {key: value for key, value in labels.items() if key not in {"alertname", "service", "model"}}
+    return Finding(
+        analyzer=RECEIVED,
+        service=labels.get("service") or labels.get("job") or name,
+        model=labels.get("model", ""),
+        metric=name,
+        subjects=(", ".join(f"{key}={value}" for key, value in sorted(rest.items())) or name,),
+        window=Window(min(alert.starts_at, now), now),
+        as_of=now,
+        observed=1.0,
+        severity=Severity.PAGE if labels.get("severity") in PAGES else Severity.TICKET,
+        summary=told.get("summary") or told.get("description") or told.get("message") or name,
+        evidence=Evidence(
+            "alert of another system",
+            1,
+            None,
+            "C",
+            {"labels": {**labels}, "annotations": {**told}, "generator_url": alert.generator_url},
+        ),
+        since=alert.starts_at,
+        active=active,
+        labels=labels,
+    )
+
+
+def _findings(alert: Received, now: datetime) -> list[Finding]:
+    """Give what is new of an alert; one that began and ended since the last look did both."""
+    if alert.ends_at > now:
+        return [] if alert.firing else [finding_of(alert, now, active=True)]
+    began = [] if alert.firing else [finding_of(alert, now - AN_INSTANT, active=True)]
+    return [*began, finding_of(alert, now, active=False)]
