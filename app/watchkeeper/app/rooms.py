@@ -27,7 +27,9 @@ from watchkeeper.analyzers.clockwork import Clockwork
 from watchkeeper.analyzers.evaluation import Evaluation, Reading, settings_for
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
+from watchkeeper.analyzers.slo_own import OWN
 from watchkeeper.app.declaring import apply_to, make_data_folder
+from watchkeeper.app.leading import Leader
 from watchkeeper.app.metrics import AlertCounts
 from watchkeeper.app.telemetry import snapshot
 from watchkeeper.app.upkeep import Upkeep
@@ -42,6 +44,7 @@ from watchkeeper.store.clock import Clock, EventClock, stored, wall
 from watchkeeper.store.control import declared, groups, incidents, outbox, watermarks
 from watchkeeper.store.control import findings as stored_findings
 from watchkeeper.store.control.connection import Control, open_control
+from watchkeeper.store.control.leases import LeaseLost
 from watchkeeper.store.control.records import Phase
 from watchkeeper.store.facts import readings, references, telemetry
 from watchkeeper.store.facts.connection import FactStore
@@ -54,6 +57,10 @@ DRAIN_SECONDS = 120.0
 UPKEEP_EVERY = timedelta(hours=1)
 CHANGE_LOOKBACK = timedelta(days=14)
 TELEMETRY_EVERY = timedelta(minutes=5)
+
+
+BEGUN = "begun"
+"""The watermark that says when evaluation began here; what is older was caught up, and is not late."""
 
 
 class _Ending(Exception):
@@ -116,6 +123,9 @@ class Rooms:
         )
         stores.inbox.number_after(self.loader.touched)
         self._schedule: Schedule | None = None
+        self._leader = Leader(stores.control, _holder(settings), wall)
+        self._term = 0
+        self._begun: datetime | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
         self._evaluated_at = time.monotonic()
         self._ending = threading.Event()
@@ -146,6 +156,8 @@ class Rooms:
         self._sender.stop()
         self.stores.inbox.close()
         self.loader.stop()
+        with contextlib.suppress(Unavailable):
+            self._leader.release()
         self.stores.control.close()
         self.stores.facts.close()
 
@@ -219,11 +231,19 @@ class Rooms:
 
     def _tick(self) -> None:
         self._note_telemetry()
-        if self._schedule is None:
-            self._schedule = self._make_schedule()
-        with contextlib.suppress(_Ending):
-            self._schedule.run_due()
-            self._evaluated_at = time.monotonic()
+        term = self._leader.leads()
+        if term is None:
+            self._evaluated_at = time.monotonic()  # another server does it
+            return
+        if self._schedule is None or term != self._term:  # another server evaluated: what is remembered is old
+            self._schedule, self._term = self._make_schedule(), term
+        try:
+            with contextlib.suppress(_Ending):
+                self._schedule.run_due()
+                self._evaluated_at = time.monotonic()
+        except LeaseLost as lost:
+            log.warning("%s", lost)
+            self._schedule = None
 
     def _note_telemetry(self) -> None:
         """Copy the ledger of telemetry to the facts, where the analyzers see it; a replay has no ledger of its time."""
@@ -234,6 +254,11 @@ class Rooms:
         self._telemetry_at = now
 
     def _make_schedule(self) -> Schedule:
+        with self.stores.control.transaction() as tx:
+            self._begun = watermarks.get(tx, "schedule", BEGUN)
+            if self._begun is None:
+                self._begun = wall()
+                watermarks.put(tx, "schedule", self._begun, BEGUN)
         with self.stores.control.snapshot() as tx:
             marks = {analyzer: at for (analyzer, subject), at in watermarks.every(tx).items() if not subject}
             members = [m for incident in incidents.listed(tx, states=OPEN, limit=None) for m in incident.members]
@@ -260,7 +285,8 @@ class Rooms:
 
     def _sink(self, evaluations: Sequence[Evaluation], marks: Mapping[str, datetime]) -> None:
         """Store one time's evaluations: readings among the facts, then all that is decided in one transaction."""
-        readings.write(self.stores.facts, reading_frame([r for e in evaluations for r in e.readings]))
+        computed = [reading for evaluation in evaluations for reading in evaluation.readings]
+        readings.write(self.stores.facts, reading_frame([*computed, *self._lag(max(marks.values()))]))
         found: list[Finding] = [finding for evaluation in evaluations for finding in evaluation.findings]
         changes = record(
             self.stores.control,
@@ -272,10 +298,19 @@ class Rooms:
             last_change=self._last_change,
             now=wall(),
             waits=self._event_clock is None,
+            also=self._leader.guard,
         )
         self._evaluated_at = time.monotonic()
         if any(change.receivers for change in changes):
             self._sender.wake()
+
+    def _lag(self, at: datetime) -> list[Reading]:
+        """Say how late this look is, for the objective on our own evaluation; history that is caught up is not late."""
+        if self._event_clock is not None or self._begun is None or at < self._begun:
+            return []
+        late = (wall() - at).total_seconds()
+        window = Window(at - timedelta(minutes=1), at)
+        return [Reading("schedule", "evaluation_lag", OWN.service, "schedule", "evaluation", window, at, late)]
 
     def _last_change(self, service: str, model: str, before: datetime) -> str | None:
         rows = self.reader.changes(service, Window(before - CHANGE_LOOKBACK, before))

@@ -312,3 +312,14 @@ received_alert = Table(
     "received_alert", metadata, _ReceivedAlert, Index(None, "waiting", "updated_at"), Index(None, "firing", "ends_at")
 )
 """Alerts of other systems as they came in; ``waiting``: not yet taken into an incident."""
+
+
+class _Lease(TypedColumns):
+    name: Named[str] = Column(Words, primary_key=True)
+    holder: Named[str] = Column(Words)
+    until: Named[datetime] = Column(Utc)
+    term: Named[int] = Column(RowNumber)
+
+
+lease = Table("lease", metadata, _Lease)
+"""Who does what only one may do at a time, and until when unless it is said again."""
