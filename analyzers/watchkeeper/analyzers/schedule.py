@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from watchkeeper.analyzers.emptiness import EmptyStretch
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation, Reading, settings_for
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.phrases import sentence
@@ -55,7 +56,7 @@ class Schedule:
     the last window end of each analyzer; ``maintain`` is called before each time (it makes references that are due).
     ``min_every`` keeps a replay from evaluating more often than that. What is more than a day behind is caught up
     at most hourly: nobody is helped by a page about a minute of last week. ``open_findings`` are those that were
-    active when the process last stopped.
+    active when the process last stopped. Stretches in which there is nothing to read are jumped over.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Schedule:
         with self._running:
             until = now or self._clock()
             last, reader = self._starting_points(until), remembering(self._facts)
+            empty = EmptyStretch(self._registry, self._facts)
             done = 0
             while True:
                 ends = {
@@ -110,15 +112,24 @@ class Schedule:
                     return done
                 at = min(ends.values())
                 due = [name for name in self._registry if ends.get(name) == at]
-                self._evaluate(at, due, reader)
+                empty.note(due, silent=self._evaluate(at, due, reader) and not self._open)
                 last.update(dict.fromkeys(due, at))
                 done += len(due)
+                back = empty.until(at, until - FAR_BEHIND)
+                if back is not None:
+                    last = {name: max(end, self._end_before(name, back, until)) for name, end in last.items()}
 
     def _next_end(self, name: str, after: datetime, until: datetime) -> datetime:
+        return after - (after - EPOCH) % self._step(name, after, until) + self._step(name, after, until)
+
+    def _end_before(self, name: str, moment: datetime, until: datetime) -> datetime:
+        """Give the last window end before a moment, as it would have been come to step by step."""
+        before = moment - timedelta(microseconds=1)
+        return before - (before - EPOCH) % self._step(name, before, until)
+
+    def _step(self, name: str, after: datetime, until: datetime) -> timedelta:
         step = max(self._registry[name].every, self._min_every)
-        if until - after > FAR_BEHIND:
-            step = max(step, COARSE)
-        return after - (after - EPOCH) % step + step
+        return max(step, COARSE) if until - after > FAR_BEHIND else step
 
     def _starting_points(self, until: datetime) -> dict[str, datetime]:
         """Give where each analyzer goes on: its watermark, but never before the first event that there is."""
@@ -137,8 +148,11 @@ class Schedule:
         sampled = self._facts.gpus(Window(until - SEARCHED, until))["first_ts"].to_list()
         return min(sampled).replace(tzinfo=UTC) if sampled else None
 
-    def _evaluate(self, at: datetime, due: Sequence[str], reader: FactReader) -> None:
-        """Evaluate these analyzers at one time, hand everything over, and only then remember it."""
+    def _evaluate(self, at: datetime, due: Sequence[str], reader: FactReader) -> bool:
+        """Evaluate these analyzers at one time, hand everything over, and only then remember it.
+
+        Gives whether none of them had anything to say.
+        """
         self._maintain(at)
         declared = self._declared()
         outcomes = [self._one(name, reader, declared, at) for name in due]
@@ -155,6 +169,7 @@ class Schedule:
                     self._open[finding.fingerprint] = held
                 else:
                     self._open.pop(finding.fingerprint, None)
+        return not any(evaluation.findings or evaluation.readings for evaluation in evaluations)
 
     def _one(self, name: str, facts: FactReader, declared: Declarations, at: datetime) -> _Outcome:
         analyzer = self._registry[name]

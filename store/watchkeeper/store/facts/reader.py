@@ -19,7 +19,7 @@ import polars as pl
 from watchkeeper.schemas.declared import Reference
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored, utc
-from watchkeeper.store.facts import telemetry
+from watchkeeper.store.facts import moments, telemetry
 from watchkeeper.store.facts.compared import compared_sql, words
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Showing
@@ -306,6 +306,10 @@ class FactReader:
                 ORDER BY window_end, model, subject""",
             parameters | ({"service": service} if service else {}),
         )
+
+    def moments_around(self, at: datetime) -> tuple[datetime | None, datetime | None]:
+        """Give the last time up to one, and the first after it, at which there is anything to read."""
+        return moments.around(self.facts, at)
 
     def telemetry(self, as_of: datetime) -> pl.DataFrame:
         """Give, by service, site and version, what clients had logged and what had arrived at a time."""
