@@ -75,4 +75,4 @@ def test_the_folder_is_applied_beside_the_server(server):
     assert done.returncode == 0, done.stderr
     declared = server.get("/v1/declared")
     assert [system["name"] for system in declared["systems"]] == ["checkout"]
-    assert [route["name"] for route in declared["routes"]] == ["on-call", "tickets"]
+    assert [route["name"] for route in declared["routes"]] == ["everyone"]

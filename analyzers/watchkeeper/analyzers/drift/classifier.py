@@ -72,7 +72,7 @@ class Classifier:
 
     name = "drift.classifier"
     question = "Have the inputs moved together, also where none of them shows it alone?"
-    every = timedelta(days=1)
+    every = timedelta(days=7)
     span = timedelta(days=7)
     quiet = timedelta(days=7)
 

@@ -58,7 +58,7 @@ class Slices:
 
     name = "quality.slices"
     question = "Is there a part of the traffic, declared by nobody, that the model fails more often than it did?"
-    every = timedelta(days=1)
+    every = timedelta(days=7)
     span = timedelta(days=7)
     quiet = timedelta(days=7)
 
