@@ -85,6 +85,7 @@ def test_a_check_that_stops_seeing_is_a_ticket_with_answers_that_show_it() -> No
         "disagreement",
     )
     assert finding.observed == pytest.approx(0.44, abs=0.04)
+    assert finding.maturity == 1.0
     assert len(finding.examples) == 3
     wrong = (frame["prediction"] != frame["outcome"]).to_list()
     for one in finding.examples:
@@ -124,3 +125,11 @@ def test_few_answers_are_not_judged() -> None:
     few = fields.with_columns(pl.when(pl.int_range(pl.len()) % 20 == 0).then(pl.col("checks")).alias("checks"))
     readings = World().load(frame, fields=few).with_reference().evaluate(AGREEMENT, day(40)).readings
     assert {(one.metric, one.value) for one in readings} == {("agreement_needs_rows", 100.0)}
+
+
+def test_a_window_whose_outcomes_have_not_come_is_not_judged() -> None:
+    frame, fields = checked(turned=from_day(26))
+    lost = from_day(26) & (pl.int_range(pl.len()) % 2 == 0)
+    frame = frame.with_columns(pl.when(lost).then(None).otherwise(pl.col("outcome_ts")).alias("outcome_ts"))
+    evaluation = World().load(frame, fields=fields).with_reference().evaluate(AGREEMENT, day(40))
+    assert (evaluation.findings, evaluation.readings, evaluation.judged) == ((), (), frozenset())

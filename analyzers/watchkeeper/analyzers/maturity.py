@@ -54,14 +54,35 @@ def outcome_delay(scope: Scope, reference: Window) -> timedelta | None:
     return DAY * max(0, math.ceil(delay[0].q90 - 1e-6))
 
 
-def matured_window(scope: Scope) -> tuple[Window, Window] | None:
-    """Give the reference, and the newest window of the same length whose outcomes have had their usual time."""
+MATURE = 0.8
+"""Share of the outcomes that usually come which a window needs to be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """The newest window whose outcomes have had their usual time, the reference, and how much is known."""
+
+    reference: Window
+    window: Window
+    maturity: float
+
+
+def matured(scope: Scope) -> Matured | None:
+    """Give the window to judge outcomes of; None without outcomes, and where fewer have come than usual.
+
+    The window lies as far back as nine of ten outcomes took in the reference. Where less than ``MATURE`` of the
+    reference's share of outcomes is known of it, it is not judged: those that come early need not be like the others.
+    """
     reference = scope.reference
     delay = None if reference is None else outcome_delay(scope, reference)
     if reference is None or delay is None:
         return None
     window = Window(scope.window.start - delay, scope.window.end - delay)
-    return None if window.start < reference.end else (reference, window)
+    if window.start < reference.end:
+        return None
+    maturity = known(quality_days(scope, window)).maturity
+    usual = known(reference_quality_days(scope, reference)).maturity
+    return Matured(reference, window, maturity) if maturity >= MATURE * usual else None
 
 
 SHARED = timedelta(days=28)

@@ -16,7 +16,7 @@ Fleiss, Cohen and Everitt (1969).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -25,7 +25,7 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade, wilson
-from watchkeeper.analyzers.maturity import matured_window, monday
+from watchkeeper.analyzers.maturity import matured, monday
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.core.kappa import Table
 from watchkeeper.analyzers.quality.matured import Errors, compare
@@ -49,6 +49,7 @@ class Case:
     window: Window
     now: pl.DataFrame
     usual: pl.DataFrame
+    maturity: float
 
     @property
     def subject(self) -> str:
@@ -83,7 +84,9 @@ class Agreement:
         for scope in scopes(self, facts, declared, window, as_of):
             cases = _cases(scope)
             least = scope.settings.number("min_rows")
-            readings += [reading for case in cases for reading in _read(scope, case, least)]
+            readings += [
+                replace(reading, maturity=case.maturity) for case in cases for reading in _read(scope, case, least)
+            ]
             tested = [case for case in cases if _enough(case, least)]
             judged |= {scope.pair} if tested else set()
             told = (self._finding(scope, case, len(tested)) for case in tested)
@@ -123,15 +126,16 @@ class Agreement:
             effect=now.rate - usual.rate,
             unit="share",
             since=case.window.start,
+            maturity=case.maturity,
             examples=scope.examples(Disagreeing(case.kind, case.name, scope.as_of), case.window),
         )
 
 
 def _cases(scope: Scope) -> list[Case]:
-    ripe = matured_window(scope)
+    ripe = matured(scope)
     if ripe is None:
         return []
-    reference, window = ripe
+    reference, window = ripe.reference, ripe.window
     store = scope.facts.store()
     now = said_days(store, scope.pair, window, scope.as_of)
     if now.height == 0:
@@ -139,7 +143,7 @@ def _cases(scope: Scope) -> list[Case]:
     usual = said_days(store, scope.pair, reference, monday(scope.as_of))
     names = now.select("kind", "name").unique().sort("kind", "name").rows()
     return [
-        Case(kind, name, window, now.filter(kind=kind, name=name), usual.filter(kind=kind, name=name))
+        Case(kind, name, window, now.filter(kind=kind, name=name), usual.filter(kind=kind, name=name), ripe.maturity)
         for kind, name in names
     ]
 

@@ -17,7 +17,7 @@ Sources: Hardt, Price and Srebro, Equality of Opportunity in Supervised Learning
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -26,7 +26,7 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade
-from watchkeeper.analyzers.maturity import matured_window, monday
+from watchkeeper.analyzers.maturity import matured, monday
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, Change, Pair, compare, newcombe, pooled
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
@@ -56,6 +56,7 @@ class Case:
     window: Window
     now: list[Pair]
     usual: list[Pair]
+    maturity: float | None = None
 
     @property
     def rows(self) -> int:
@@ -115,7 +116,7 @@ class Fairness:
         usual = None if change is None else change.usual
         yield Reading(
             self.name, case.metric, *scope.pair, case.subject, case.window, scope.as_of, both.gap, lower, upper,
-            n=case.rows, reference=usual,
+            n=case.rows, maturity=case.maturity, reference=usual,
         )  # fmt: skip
 
     def _finding(self, scope: Scope, case: Case, change: Change, tests: int) -> Finding | None:
@@ -143,6 +144,7 @@ class Fairness:
             effect=change.gap - change.usual,
             unit="share",
             since=case.window.start,
+            maturity=case.maturity,
         )
 
 
@@ -181,11 +183,12 @@ def _cases(scope: Scope) -> Iterator[Case]:
         return
     said = [selected_days(store, scope.pair, span, columns) for span in (scope.window, reference)]
     yield from _of(("selection_gap",), scope.window, columns, said[0], said[1])
-    ripe = matured_window(scope)
+    ripe = matured(scope)
     if ripe is not None:
-        now = judged_days(store, scope.pair, ripe[1], scope.as_of, columns)
+        now = judged_days(store, scope.pair, ripe.window, scope.as_of, columns)
         usual = judged_days(store, scope.pair, reference, monday(scope.as_of), columns)
-        yield from _of(tuple(GAPS)[1:], ripe[1], columns, now, usual)
+        for case in _of(tuple(GAPS)[1:], ripe.window, columns, now, usual):
+            yield replace(case, maturity=ripe.maturity)
 
 
 def _of(

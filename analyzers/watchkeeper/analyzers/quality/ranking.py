@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -26,7 +26,7 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import Z95, grade
-from watchkeeper.analyzers.maturity import MIN_KNOWN, matured_window, monday
+from watchkeeper.analyzers.maturity import MIN_KNOWN, matured, monday
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.matured import Errors, compare
 from watchkeeper.schemas.declared import Declarations
@@ -83,6 +83,7 @@ class Case:
     k: int
     now: Week
     usual: Week
+    maturity: float
 
     def name(self, measure: str) -> str:
         """Give the name of a measure's readings."""
@@ -159,21 +160,22 @@ class Ranking:
             reference=1 - usual.rate,
             effect=-fallen,
             since=case.window.start,
+            maturity=case.maturity,
             examples=case.now.worst,
         )
 
 
 def _case(scope: Scope) -> Case | None:
-    ripe = matured_window(scope)
+    ripe = matured(scope)
     if ripe is None:
         return None
-    reference, window = ripe
+    reference, window = ripe.reference, ripe.window
     k = max(1, int(scope.settings.number("k")))
     now = _week(scope, window, scope.as_of, k)
     usual = None if now is None else _week(scope, reference, monday(scope.as_of), k)
     if now is None or usual is None or len(usual.losses["ndcg"].days) < 2 * MIN_DAYS:
         return None
-    return Case(window, k, now, usual)
+    return Case(window, k, now, usual, ripe.maturity)
 
 
 def _week(scope: Scope, window: Window, as_of: datetime, k: int) -> Week | None:
@@ -213,7 +215,7 @@ def _readings(scope: Scope, case: Case) -> list[Reading]:
         )
     share = case.now.relevant
     found.append(Reading(ANALYZER.name, "relevant_share", *about, share, reference=case.usual.relevant))
-    return found
+    return [replace(one, maturity=case.maturity) for one in found]
 
 
 ANALYZER = Ranking()

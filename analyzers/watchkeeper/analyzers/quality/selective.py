@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -27,7 +27,7 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import Z95, grade
-from watchkeeper.analyzers.maturity import MIN_KNOWN, matured_window, monday
+from watchkeeper.analyzers.maturity import MIN_KNOWN, matured, monday
 from watchkeeper.analyzers.quality.core.coverage import Curve
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.matured import Errors, compare
@@ -57,6 +57,7 @@ class Course:
     window: Window
     now: Errors
     usual: Errors
+    maturity: float | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -134,16 +135,17 @@ class Selective:
             effect=moved,
             unit="share",
             since=course.window.start,
+            maturity=course.maturity,
             examples=() if of_rate else scope.examples(Wrong(scope.as_of), course.window),
         )
 
 
 def _known(scope: Scope) -> tuple[Course | None, list[Reading]]:
     """Give the error of what was decided without a person, and the readings of the risk-coverage curve."""
-    ripe = matured_window(scope)
+    ripe = matured(scope)
     if ripe is None:
         return None, []
-    reference, window = ripe
+    reference, window = ripe.reference, ripe.window
     store = scope.facts.store()
     now = known_days(store, scope.pair, window, scope.as_of)
     usual = known_days(store, scope.pair, reference, monday(scope.as_of))
@@ -151,6 +153,7 @@ def _known(scope: Scope) -> tuple[Course | None, list[Reading]]:
         frame.filter("automated").group_by("day").agg(pl.col("judged", "wrong").sum()) for frame in (now, usual)
     ]
     course = _course("selective_error", window, automated[0].sort("day"), automated[1].sort("day"), "wrong", "judged")
+    course = None if course is None else replace(course, maturity=ripe.maturity)
     if min(now["judged"].sum(), usual["judged"].sum()) < MIN_KNOWN:
         return course, []
     curve, before = _curve(now), _curve(usual)
@@ -160,7 +163,18 @@ def _known(scope: Scope) -> tuple[Course | None, list[Reading]]:
         for share in COVERAGES
     ]
     return course, [
-        Reading(ANALYZER.name, metric, *scope.pair, subject, window, scope.as_of, value, n=rows, reference=reference)
+        Reading(
+            ANALYZER.name,
+            metric,
+            *scope.pair,
+            subject,
+            window,
+            scope.as_of,
+            value,
+            n=rows,
+            maturity=ripe.maturity,
+            reference=reference,
+        )
         for metric, subject, value, reference in found
     ]
 
@@ -189,7 +203,7 @@ def _reading(scope: Scope, course: Course) -> Reading:
     lower, upper = course.interval
     return Reading(
         ANALYZER.name, course.metric, *scope.pair, "automation", course.window, scope.as_of, course.now.rate,
-        lower, upper, n=course.now.known, reference=course.usual.rate,
+        lower, upper, n=course.now.known, maturity=course.maturity, reference=course.usual.rate,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade, wilson
-from watchkeeper.analyzers.maturity import matured_window
+from watchkeeper.analyzers.maturity import matured
 from watchkeeper.analyzers.quality.core.conditions import conditions
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, pooled
 from watchkeeper.analyzers.quality.core.slices import Cases, Search, Slice, search
@@ -51,6 +51,7 @@ class Case:
 
     window: Window
     search: Search
+    maturity: float
 
 
 class Slices:
@@ -115,14 +116,15 @@ class Slices:
             effect=error - usual,
             unit="share",
             since=case.window.start,
+            maturity=case.maturity,
         )
 
 
 def _case(scope: Scope) -> Case | None:
-    ripe = matured_window(scope)
+    ripe = matured(scope)
     if ripe is None:
         return None
-    reference, window = ripe
+    reference, window = ripe.reference, ripe.window
     store, delay = scope.facts.store(), scope.window.end - window.end
     columns = _columns(scope, reference, window)
     if not columns:
@@ -140,7 +142,7 @@ def _case(scope: Scope) -> Case | None:
     named = given.rename({f"{one.role}:{one.name}": _name(one, columns) for one in columns})
     days = frame["ts"].dt.epoch("d").cast(pl.Int64).to_numpy()
     wrong = (~frame["correct"]).to_numpy()
-    return Case(window, search(conditions(named, ~now), Cases(wrong, now, days), least))
+    return Case(window, search(conditions(named, ~now), Cases(wrong, now, days), least), ripe.maturity)
 
 
 def _columns(scope: Scope, reference: Window, window: Window) -> list[FeatureColumn]:
@@ -189,6 +191,7 @@ def _readings(scope: Scope, case: Case) -> list[Reading]:
             one.rates[0],
             *_interval(one),
             n=int(pooled(one.now).own_rows),
+            maturity=case.maturity,
             reference=one.rates[1],
         )
         for one in found.found
