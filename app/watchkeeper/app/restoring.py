@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from watchkeeper.app.options import operator
@@ -10,18 +12,28 @@ from watchkeeper.schemas.findings import Json
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store import backup
 from watchkeeper.store.clock import wall
-from watchkeeper.store.control import audit
-from watchkeeper.store.control.connection import open_control
+from watchkeeper.store.control import audit, copying
+from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import AuditEntry
 from watchkeeper.store.facts import compaction
 
 
 def restore(settings: Settings, source: Path, to: Path) -> dict[str, int]:
-    """Restore a backup into a new folder; the control data say so."""
+    """Restore a backup into a new folder, and its control data into ``control.url`` where that is a server's.
+
+    The control data say so. Raises SettingsError where the server's database holds any already.
+    """
+    server = settings.control.url if not settings.control.url.startswith("sqlite") else ""
+    if server:
+        with _opened(server) as control, control.snapshot() as tx:
+            copying.refuse_unless_empty(tx)
     made = backup.restore(source, to)
-    url = f"sqlite:///{to / backup.CONTROL}" if made.control else settings.control_url
+    if server:
+        with _opened(server) as control:
+            copying.fill(control, to / backup.CONTROL)
+        (to / backup.CONTROL).unlink()
     detail: dict[str, Json] = {"from": str(source), "began": made.began.isoformat(), "watermark": made.watermark}
-    _audited(url, "restore", str(to), detail)
+    _audited(server or f"sqlite:///{to / backup.CONTROL}", "restore", str(to), detail)
     return {"files": len(made.files), "bytes": made.bytes, "watermark": made.watermark}
 
 
@@ -37,9 +49,14 @@ def compact(settings: Settings) -> dict[str, int]:
 
 
 def _audited(url: str, action: str, subject: str, detail: dict[str, Json]) -> None:
+    with _opened(url) as control, control.transaction() as tx:
+        audit.add(tx, AuditEntry(wall(), operator(), action, subject, detail))
+
+
+@contextmanager
+def _opened(url: str) -> Generator[Control]:
     control = open_control(url)
     try:
-        with control.transaction() as tx:
-            audit.add(tx, AuditEntry(wall(), operator(), action, subject, detail))
+        yield control
     finally:
         control.close()

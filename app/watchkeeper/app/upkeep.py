@@ -19,7 +19,7 @@ from watchkeeper.schemas.settings import Settings
 from watchkeeper.store import backup
 from watchkeeper.store import subjects as subjects_named
 from watchkeeper.store.clock import Clock, stored, wall
-from watchkeeper.store.control import audit, watermarks
+from watchkeeper.store.control import audit, copying, watermarks
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.records import AuditEntry
 from watchkeeper.store.facts import erasure, retention
@@ -108,12 +108,18 @@ class Upkeep:
         if to == folder or folder in to.parents:
             raise SettingsError(f"{to} is in the data folder: a backup belongs elsewhere, best on another disk")
         with self.alone():
-            sources = backup.Sources(self._facts, folder / backup.INBOX, self._control.file, self.sealed)
+            sources = backup.Sources(self._facts, folder / backup.INBOX, self._copy_control, self.sealed)
             made = backup.take(sources, to, __version__, began)
-        report: dict[str, Any] = {"files": len(made.files), "bytes": made.bytes, "control": made.control}
+        report: dict[str, Any] = {"files": len(made.files), "bytes": made.bytes}
         with self._control.transaction() as tx:
             self.audited(tx, by, "backup", str(to), report | {"seconds": round((wall() - began).total_seconds(), 1)})
         return report
+
+    def _copy_control(self, to: Path) -> None:
+        if self._control.file is None:
+            copying.dump(self._control, to)
+        else:
+            backup.copy_sqlite(self._control.file, to)
 
     def erase(self, by: By, named: Sequence[str], *, dry_run: bool = False) -> dict[str, Any]:
         """Remove everything about these subjects; only count it on a dry run. The audit log keeps their hashes."""

@@ -10,8 +10,9 @@ grows, and the inbox lets go of a batch only after the facts have committed it (
   is at or before W, and is not read again. So nothing is there twice.
 - A batch that came between the two moments is in the facts (if it was loaded) or in neither. Its number may be behind
   the inbox's last one: the server moves the inbox's numbers to W before it takes anything (``Inbox.number_after``).
-- Control data are older than the facts: what was judged in between is judged again from the same facts, under the same
-  keys. The other way round they would say that facts were judged which the copy does not hold.
+- Control data are copied first, in one snapshot, from PostgreSQL too. They are older than the facts: what was judged
+  in between is judged again from the same facts, under the same keys. The other way round they would say that facts
+  were judged which the copy does not hold.
 - Rows leave the facts only after they are sealed, so sealed days are copied last; a day that is both in the copied
   facts and sealed is recognised by its ids at the next retention. Retention and erasure wait while a backup runs.
 
@@ -24,7 +25,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,7 +56,6 @@ class Backup(msgspec.Struct, frozen=True):
     facts_schema: int
     began: datetime
     watermark: int
-    control: bool
     files: tuple[CopiedFile, ...]
 
     @property
@@ -66,11 +66,11 @@ class Backup(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is copied; ``control`` None where the control data are on a server of their own."""
+    """What is copied; ``control`` writes the control data of one moment into a new SQLite file, wherever they are."""
 
     facts: FactStore
     inbox: Path
-    control: Path | None
+    control: Callable[[Path], None]
     sealed: SealedDays
 
 
@@ -82,15 +82,15 @@ def take(sources: Sources, to: Path, version: str, began: datetime) -> Backup:
     """
     _empty_folder(to)
     try:
-        if sources.control is not None:
-            copy_sqlite(sources.control, to / CONTROL)
+        sources.control(to / CONTROL)
+        flushed(to / CONTROL)
         copy_sqlite(sources.inbox, to / INBOX)
         sources.facts.copy_file(to / FACTS)
         for path in _sealed(sources.sealed):
             _link_or_copy(path, to / SEALED / path.relative_to(sources.sealed.folder))
         watermark = _opened(to / FACTS)
         files = tuple(_described(path, to) for path in sorted(to.rglob("*")) if path.is_file())
-        made = Backup(version, len(tables.STEPS), began, watermark, sources.control is not None, files)
+        made = Backup(version, len(tables.STEPS), began, watermark, files)
         for folder in (to, *(path for path in to.rglob("*") if path.is_dir())):
             flushed(folder)
         write_flushed(to / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))

@@ -35,12 +35,8 @@ def backup(
         {"dest": str(dest.absolute())},
         lambda rooms, by: rooms.upkeep.backup(by, dest.absolute()),
     )
-    lines = [f"{report['files']} files, {report['bytes']:,} B in {dest.absolute()}"]
-    if not report["control"]:
-        lines.append(
-            "The control data are not in it (control.url): it goes with a dump taken before this backup began."
-        )
-    options.show(report, as_json, lambda: lines)
+    text = f"{report['files']} files, {report['bytes']:,} B in {dest.absolute()}"
+    options.show(report, as_json, lambda: [text])
 
 
 def restore(

@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 import msgspec
-from sqlalchemy import URL, Connection, CursorResult, Engine, Result, RowMapping, Select, Table, create_engine, event
+from sqlalchemy import (
+    URL,
+    Connection,
+    CursorResult,
+    Engine,
+    Result,
+    RowMapping,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy import exc as failures
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -50,6 +63,19 @@ class Transaction:
         insert = self.insert(table).values(**values).on_conflict_do_nothing()
         # SQLAlchemy adds RETURNING on PostgreSQL and then forgets the count, unless told.
         return self.write(insert.execution_options(preserve_rowcount=True)) == 1
+
+    def number_on(self, table: Table[Any]) -> None:
+        """Let new rows be numbered after the highest there is, where rows came with their numbers.
+
+        SQLite does so by itself.
+        """
+        column = table.autoincrement_column
+        if column is None or self._connection.dialect.name != "postgresql":
+            return
+        highest = self._connection.execute(select(func.max(column))).scalar()
+        if highest is not None:
+            sequence = func.pg_get_serial_sequence(table.name, column.name)
+            self._connection.execute(select(func.setval(sequence, highest)))
 
     def serialize(self, name: str) -> None:
         """Let one transaction of that name run at a time, in all processes, until it ends.
