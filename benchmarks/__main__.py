@@ -24,6 +24,7 @@ NAMES = {
     "disk": "benchmarks.disk",
     "split": "benchmarks.split",
     "slow_burn": "benchmarks.slow_burn",
+    "burn_rules": "benchmarks.burn_rules",
     "false_pages": "benchmarks.false_pages",
     "soak": "benchmarks.soak",
 }

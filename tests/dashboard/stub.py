@@ -51,6 +51,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, world.quality())
         if path == "/v1/telemetry":
             return self.answer(200, world.telemetry())
+        if path == "/v1/slos":
+            return self.answer(200, world.slos())
         if path == "/v1/rejects":
             return self.answer(200, world.rejects())
         if path == "/v1/evidently/page":

@@ -112,6 +112,7 @@ PATHS = [
     ("/model?model=flight-delay%2Fdelay-gbm&window=28d&feature=carrier", 14),
     ("/incident?id=inc-7f3a", 2),
     ("/incident?state=all", 0),
+    ("/objectives", 0),
     ("/telemetry", 0),
     ("/get-started", 0),
 ]

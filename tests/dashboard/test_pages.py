@@ -14,7 +14,7 @@ from watchkeeper.dashboard import cached
 from watchkeeper.dashboard.launch import ENTRY
 
 Open = Callable[..., AppTest]
-PAGES = ("fleet", "model", "incident", "telemetry")
+PAGES = ("fleet", "model", "incident", "objectives", "telemetry")
 
 
 def _run(page: str) -> None:
@@ -311,3 +311,26 @@ def test_what_people_said_of_alerts_leads_to_a_proposal_on_the_inbox(serve: Serv
     assert "kind: Monitor" in texts(app)
     calm = open_page(serve("healthy").url, "incident")
     assert not [one.label for one in calm.expander if "a change is proposed" in one.label]
+
+
+def test_objectives_show_the_worst_first_and_one_in_detail(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "objectives", slo="flight-delay-latency")
+    assert not app.exception
+    words = texts(app)
+    assert "burning, its budget is overspent by 14\u2009%" in words
+    assert "99.9\u2009%" in list(app.dataframe[-1].value["promised"]), "no promise is rounded up to 100"
+    assert [metric.label for metric in app.metric] == ["Promised", "Kept", "Error budget left", "Gate"]
+    assert "No new model" in words
+    assert "new disks (ada)" in words
+    assert "Restated, as outcomes came late" in words
+    wall = app.dataframe[-1].value
+    assert list(wall["objective"]) == ["flight-delay-latency", "watchkeeper-evaluation", "vision-qc-errors"]
+    assert wall["gate"].iloc[0] == "closed"
+
+
+def test_objectives_that_are_kept_and_what_nobody_knows(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve("healthy").url, "objectives")
+    assert not app.exception
+    assert "1 of 3 objectives are kept." in texts(app)
+    assert "2 of them not known" in texts(app)
+    assert not app.metric, "the wall alone: nothing was chosen"

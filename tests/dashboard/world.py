@@ -83,6 +83,38 @@ class World:
             ],
         }  # fmt: skip
 
+    def slos(self) -> Json:
+        """Objectives as they stand: one in trouble where the world is degraded, one of which nobody knows."""
+        bad = self.degraded
+        window = {"start": iso(NOW - timedelta(days=28)), "end": iso(NOW), "method": "Occurrences", "model": "*"}
+        burn = {"window": "1h", "seconds": 3600, "burn": 15.2 if bad else 0.4, "lower": 14.1 if bad else 0.1,
+                "upper": 16.9 if bad else 0.9, "n": 6120, "limit": 13.44, "severity": "page", "can_fire": True,
+                "fires": bad}  # fmt: skip
+        first = window | {
+            "name": "flight-delay-latency", "service": "flight-delay", "description": "Answered in time.",
+            "measure": "latency", "target": 0.95, "state": "burning" if bad else "ok", "sli": 0.943 if bad else 0.981,
+            "reasons": ["burn 15.2 over 1h, limit 13.4"] if bad else [], "sli_lower": 0.941, "sli_upper": 0.983,
+            "n": 412_000, "bad": 23_484, "per_hour": 613.0, "budget_allowed": 20_600,
+            "budget_left": -0.14 if bad else 0.62, "exhausted_at": iso(NOW) if bad else None, "burn": [burn],
+            "fallback": "Plan with the timetable.", "fallback_health": "unwatched", "gate": "closed" if bad else "open",
+            "policy": [{"at": 0.5, "do": "notify", "due": bad, "what": None},
+                       {"at": 1.0, "do": "close_gate", "due": bad, "what": "No new model."}],
+            "planned": [{"id": "1", "start": iso(NOW - timedelta(days=3, hours=2)), "end": iso(NOW - timedelta(days=3)),
+                         "author": "ada", "reason": "new disks"}],
+            "restated": [{"told_at": iso(NOW - timedelta(days=2)), "told_left": 0.31, "now_left": 0.22}] if bad else [],
+        }  # fmt: skip
+        thin = window | {
+            "name": "vision-qc-errors", "service": "vision-qc", "measure": "errors", "target": 0.999,
+            "state": "not_measurable", "sli": 1.0, "sli_lower": 0.998, "sli_upper": 1.0, "n": 1900, "bad": 0,
+            "reasons": ["at 2.8 requests an hour the budget is 1.9 requests a period"], "budget_left": 1.0,
+            "budget_allowed": 1.9, "fallback_health": "missing", "gate": "open", "per_hour": 2.8,
+        }  # fmt: skip
+        own = window | {
+            "name": "watchkeeper-evaluation", "service": "watchkeeper", "target": 0.99, "state": "no_data",
+            "method": "Timeslices", "reasons": ["nothing was counted in the window"], "measure": "evaluation_lag",
+        }  # fmt: skip
+        return {"as_of": iso(NOW), "slos": [] if self.scenario == "empty" else [first, own, thin]}
+
     def rejects(self) -> Json:
         reasons = [{"service": "checkout", "kind": "predictions", "field": "score", "n": 31, "last_at": iso(NOW),
                     "reason": "expected `float | null`, got `str`"}] if self.degraded else []  # fmt: skip

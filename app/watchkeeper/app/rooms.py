@@ -124,7 +124,7 @@ class Rooms:
         stores.inbox.number_after(self.loader.touched)
         self._schedule: Schedule | None = None
         self._leader = Leader(stores.control, _holder(settings), wall)
-        self._term = 0
+        self._term: int = 0
         self._begun: datetime | None = None
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
         self._evaluated_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""The dashboard: five pages, each a file in ``views/``. Run by ``watchkeeper dashboard``."""
+"""The dashboard: six pages, each a file in ``views/``. Run by ``watchkeeper dashboard``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from watchkeeper.dashboard import links
-from watchkeeper.dashboard.views import fleet, incident, model, start, telemetry
+from watchkeeper.dashboard.views import fleet, incident, model, objectives, start, telemetry
 
 ICON = str(Path(__file__).with_name("icon.svg"))
 
@@ -20,6 +20,7 @@ def main() -> None:
         "Watch": [
             links.page(links.FLEET, fleet.page),
             links.page(links.MODEL, model.page),
+            links.page(links.OBJECTIVES, objectives.page),
             links.page(links.TELEMETRY, telemetry.page),
         ],
         "Review": [links.page(links.INCIDENT, incident.page)],

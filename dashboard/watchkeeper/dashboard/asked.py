@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from watchkeeper.dashboard import rows
+from watchkeeper.dashboard import promises, rows
 from watchkeeper.dashboard.client import Asked, Client
 from watchkeeper.schemas.errors import NotFound
 
 DAY = timedelta(days=1)
 FLEET = timedelta(days=7)
+BUDGET_SHOWN = timedelta(days=28)
 NEWEST = timedelta(days=2)
 """What is evaluated daily was evaluated within this time."""
 WINDOWS: dict[str, timedelta | None] = {
@@ -51,6 +52,16 @@ class Heard:
     status: rows.Status
     ledger: rows.Telemetry
     rejects: rows.Rejects
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """The objectives, and the course of their budgets."""
+
+    status: rows.Status
+    slos: promises.Slos
+    span: Span
+    budgets: tuple[rows.Reading, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,14 @@ def telemetry(client: Client) -> Heard:
     status, ledger = client.later(client.status), client.later(client.telemetry)
     rejects = client.rejects()
     return Heard(status.result(), ledger.result(), rejects)
+
+
+def objectives(client: Client) -> Promised:
+    """Ask how every objective stands, and how each budget went over four weeks."""
+    status, slos = client.later(client.status), client.slos()
+    span = (slos.as_of - BUDGET_SHOWN, slos.as_of)
+    asking = {"start": span[0], "end": _after(span[1]), "metric": "slo_budget_left"}
+    return Promised(status.result(), slos, span, client.query(rows.Reading, "readings", asking))
 
 
 def worst_first(incidents: Iterable[rows.Incident]) -> list[rows.Incident]:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from watchkeeper.dashboard import judged, rows
+from watchkeeper.dashboard import judged, promises, rows
 from watchkeeper.schemas.access import ON_BEHALF_OF
 from watchkeeper.schemas.errors import InputError, NotAllowed, NotFound, SettingsError, Unavailable, WatchkeeperError
 
@@ -95,6 +95,10 @@ class Client:
     def telemetry(self) -> rows.Telemetry:
         """What clients logged against what arrived, and who is silent."""
         return self._get("/v1/telemetry", rows.Telemetry)
+
+    def slos(self) -> promises.Slos:
+        """How every objective stands, the worst first."""
+        return self._get("/v1/slos", promises.Slos)
 
     def rejects(self) -> rows.Rejects:
         """What was turned away, by reason."""
