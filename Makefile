@@ -41,8 +41,8 @@ dashboard: $(STAMP)  ## the dashboard of a running server
 bench: $(STAMP)  ## the long figures; results land in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(STAMP)   ## killed and stopped twenty times each under load: nothing acknowledged is lost or there twice
-	@$(BIN)/python -m benchmarks soak $(ARGS)
+soak: $(STAMP)   ## killed again and again under load: no event and no message is lost
+	@$(BIN)/python -m benchmarks soak delivery $(ARGS)
 
 requirements:    ## compile the pinned requirements anew (needs uv)
 	@uv pip compile requirements/build.in --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header -q -o requirements/build.txt

@@ -27,8 +27,9 @@ NAMES = {
     "burn_rules": "benchmarks.burn_rules",
     "false_pages": "benchmarks.false_pages",
     "soak": "benchmarks.soak",
+    "delivery": "benchmarks.delivery",
 }
-SOAK = ("soak",)
+SOAK = ("soak", "delivery")
 """What takes minutes and measures no speed: ``make soak``."""
 RESULTS = Path(__file__).with_name("results")
 
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(NAMES)}; all where none is named")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of drift_scan (goal: one million)")
     parser.add_argument("--events", type=int, default=2_000_000, help="events of disk (goal: ten million)")
+    parser.add_argument("--kills", type=int, default=200, help="kill -9 of delivery (goal: 200)")
     parser.add_argument("--dry", action="store_true", help="measure and print, write no file")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)

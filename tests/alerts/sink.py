@@ -23,6 +23,8 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
+    silent: bool = False
+    """Take it, and end the connection without an answer."""
 
 
 @dataclass
@@ -49,6 +51,9 @@ def sink() -> Iterator[Sink]:
             with lock:
                 state.received.append(Received(self.path, headers, body, self.command))
                 answer = state.answers.pop(0) if state.answers else Answer()
+            if answer.silent:
+                self.close_connection = True
+                return
             content = answer.body.encode()
             self.send_response(answer.status)
             for name, value in answer.headers.items():

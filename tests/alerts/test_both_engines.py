@@ -11,8 +11,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from alerts.declaring import declare, receiver, stored
 from alerts.postgres import private_cluster
-from alerts.samples import LINKS, NOTHING_DECLARED, START, day, finding, sqlite_control
+from alerts.samples import LINKS, NOTHING_DECLARED, START, day, finding, sqlite_control, webhook
+from alerts.sink import Answer, sink
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from watchkeeper.alerts.dispatch import flush_due
 from watchkeeper.alerts.feedback import acknowledge, give_feedback, quality
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.sender import Sender
+from watchkeeper.schemas.declared import Route
 from watchkeeper.schemas.events import Feedback
 from watchkeeper.schemas.findings import DataState, Evidence, Impact, Json, Severity
 from watchkeeper.schemas.matchers import read_matchers
@@ -196,6 +199,44 @@ def test_one_message_has_one_holder(control: Control) -> None:
     assert len(taken) == 1
     with control.transaction() as tx:
         assert outbox.release(tx, taken[0]) == 1
+
+
+def test_two_senders_and_a_receiver_that_fails_at_first(control: Control) -> None:
+    """Twenty groups, the receiver answers 500 to the first fifteen: each arrives once, whichever sender brings it."""
+    with sink() as hook:
+        hook.answers = [Answer(500)] * 15
+        routes = declare(control, webhook(hook.url))
+        for number in range(20):
+            record(control, [finding(service=f"service {number}")], routes, START, LINKS, now=day(1))
+        senders = [Sender(control, name, jitter=lambda: 0.5) for name in ("one", "two")]
+        for second in range(0, 240, 8):
+            now = day(1) + timedelta(seconds=second)
+            threads = [threading.Thread(target=one.run_once, args=(now,)) for one in senders]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert {message.state for message in stored(control)} == {Sending.DELIVERED}
+        taken = [one for message in stored(control) for one in message.deliveries if one.outcome == "delivered"]
+        assert len(taken) == len(set(hook.keys)) == 20
+        assert len(hook.keys) == 35
+
+
+def test_what_carries_and_what_is_refused_on_both(control: Control) -> None:
+    with sink() as hook:
+        routes = declare(
+            control,
+            receiver("log", "log"),
+            receiver("hook", "webhook", url=hook.url, fallback="log"),
+            Route(name="all", receiver="hook"),
+        )
+        record(control, [finding()], routes, START, LINKS)
+        record(control, [finding("origin", at=START)], routes, START, LINKS)
+        hook.answers = [Answer(400)]
+        assert Sender(control).run_once(START + timedelta(minutes=30)) == 1
+        assert Sender(control).run_once(START + timedelta(minutes=30)) == 1
+        states = [(message.receiver, message.state) for message in stored(control)]
+        assert states == [("hook", Sending.DEAD), ("hook", Sending.DEAD), ("log", Sending.DELIVERED)]
 
 
 def test_apply_twice_from_two_places(control: Control, tmp_path: Path) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from alerts.declaring import declare, receiver, stored, tell
 from alerts.samples import AT_ONCE, LINKS, day, finding, webhook
 from alerts.sink import Answer, Sink, sink
+from sqlalchemy import event
 
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.declared import Route
+from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.findings import Finding
 from watchkeeper.store.control import outbox
-from watchkeeper.store.control.connection import Control
+from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import Message, Sending
 
 MINUTE = timedelta(minutes=1)
@@ -121,6 +125,53 @@ def test_a_refused_message_that_carries_others_takes_them_along(control: Control
     hook.answers = [Answer(404)]
     sender(control).run_once(day(0) + 10 * MINUTE)
     assert [message.state for message in stored(control)] == [Sending.DEAD] * 2
+
+
+def test_a_receiver_that_takes_it_and_says_nothing_gets_the_same_key_again(control: Control, hook: Sink) -> None:
+    """The true duplicate: what came after waits, and is not folded into what may be there already."""
+    routes = declare(control, webhook(hook.url))
+    tell(control, routes, finding())
+    hook.answers = [Answer(silent=True)]
+    assert sender(control).run_once(day(0)) == 1
+    assert stored(control)[0].unsure
+    tell(control, routes, finding("origin", at=day(0) + 10 * MINUTE))
+    hook.answers = [Answer(503)]
+    sender(control).run_once(day(0) + 20 * MINUTE)
+    sender(control).run_once(day(0) + 30 * MINUTE)
+    first, second = (message.key for message in stored(control))
+    assert hook.keys == [first, first, first, second]
+
+
+def test_a_backup_that_is_put_back_sends_again_under_the_same_key(control: Control, hook: Sink, tmp_path: Path) -> None:
+    tell(control, declare(control, webhook(hook.url)), finding())
+    backup = tmp_path / "backup.db"
+    with sqlite3.connect(tmp_path / "control.db") as source, sqlite3.connect(backup) as copy:
+        source.backup(copy)
+    copy.close()
+    source.close()
+    sender(control).run_once(day(0))
+    restored = open_control(f"sqlite:///{backup}")
+    sender(restored).run_once(day(0) + MINUTE)
+    restored.close()
+    assert len(hook.keys) == 2
+    assert len(set(hook.keys)) == 1
+
+
+def test_a_locked_database_loses_nothing(control: Control, hook: Sink, tmp_path: Path) -> None:
+    """Another program holds the file while the answer is to be noted: the same key goes again."""
+    tell(control, declare(control, webhook(hook.url)), finding())
+    lock = sqlite3.connect(tmp_path / "control.db", isolation_level=None)
+    locked_out = open_control(f"sqlite:///{tmp_path / 'control.db'}")
+    event.listen(locked_out._engine, "connect", lambda raw, _: raw.execute("PRAGMA busy_timeout=50"))
+    locked_out._engine.dispose()
+    lock.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable):
+        sender(locked_out).run_once(day(0))
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert sender(locked_out).run_once(day(0)) == 1
+    locked_out.close()
+    assert len(set(hook.keys)) == 1
 
 
 def test_each_url_is_told_and_tracked_by_itself(control: Control, hook: Sink) -> None:

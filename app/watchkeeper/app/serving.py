@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from watchkeeper.alerts.alertmanager_api import AlertmanagerRoutes
 from watchkeeper.alerts.api import incident_routes
 from watchkeeper.alerts.quiet_api import quiet_routes
+from watchkeeper.alerts.receiver_routes import receiver_routes
 from watchkeeper.alerts.respond_routes import RespondRoutes
 from watchkeeper.app import __version__
 from watchkeeper.app.access import is_loopback
@@ -71,6 +72,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
         quiet_routes(stores.control, rooms.clock),
         incident_routes(stores.control, rooms.clock, rooms.links, rooms.parameters),
+        receiver_routes(stores.control, wall),
         RespondRoutes(stores.control, rooms.clock, wall, rooms.links, rooms.responding).router(),
     )
     for router in routers:
