@@ -143,7 +143,9 @@ def _case(scope: Scope) -> Case | None:
     if not columns:
         return None
     parts = [
-        prediction_rows(store, scope.pair, span, columns, _keep(scope, span)).sort("ts")
+        prediction_rows(store, scope.pair, span, columns, _keep(scope, span)).sort(
+            "ts", *(one.column for one in columns)
+        )
         for span in (reference, scope.window)
     ]
     if min(part.height for part in parts) < scope.settings.number("min_rows"):

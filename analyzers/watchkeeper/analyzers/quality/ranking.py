@@ -192,16 +192,18 @@ def _week(scope: Scope, window: Window, as_of: datetime, k: int) -> Week | None:
     losses = pl.DataFrame(found, schema=["id", "day", *MEASURES], orient="row")
     if losses.height < MIN_KNOWN or losses["day"].n_unique() < MIN_DAYS:
         return None
-    by_day = losses.group_by("day").agg(pl.col(MEASURES).sum(), pl.len().alias("n")).sort("day")
     worst = losses.sort("ndcg", "day", "id", descending=[True, True, False])["id"].head(LIMIT)
     return Week(
-        {
-            name: Errors(tuple((float(loss), int(n)) for loss, n in by_day.select(name, "n").rows()))
-            for name in MEASURES
-        },
+        {name: _by_day(losses, name) for name in MEASURES},
         losses.height / rows.height,
         tuple(worst.to_list()),
     )
+
+
+def _by_day(losses: pl.DataFrame, name: str) -> Errors:
+    """Sum up each day exactly: the same rows in any order give the same sum."""
+    days = losses.group_by("day").agg(pl.col(name)).sort("day")[name].to_list()
+    return Errors(tuple((math.fsum(day), len(day)) for day in days))
 
 
 def _readings(scope: Scope, case: Case) -> list[Reading]:
