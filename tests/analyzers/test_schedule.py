@@ -25,6 +25,7 @@ from watchkeeper.store.facts.reader import FactReader
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
+WEEK = timedelta(days=7)
 PAIR = ("flights", "m1")
 
 
@@ -356,3 +357,15 @@ def test_with_traffic_or_switched_off_it_is_not_out_of_sight() -> None:
         runs = Schedule({probe.name: probe}, facts, lambda d=declared: d, lambda: day(9), sink, given)
         runs.run_due(day(9))
         assert [one.active for one in sink.findings] == [True]
+
+
+def test_who_looks_once_a_week_is_waited_for_only_when_the_week_is_over() -> None:
+    often, weekly = Probe("often", every=HOUR), Probe("weekly", every=WEEK, span=WEEK)
+    runs = schedule([often, weekly], Sink(), {"often": day(1), "weekly": day(1)})
+    assert runs.evaluated_to == day(1)
+    monday = EPOCH + (day(1) - EPOCH) // (WEEK) * (WEEK)
+    runs = schedule([often, weekly], Sink(), {"often": monday + 6 * timedelta(days=1), "weekly": monday})
+    assert runs.evaluated_to == monday + 6 * timedelta(days=1)
+    runs = schedule([often, weekly], Sink(), {"often": monday + 8 * timedelta(days=1), "weekly": monday})
+    assert runs.evaluated_to == monday, "its week is over, and it has not looked"
+    assert schedule([often, weekly], Sink(), {}).evaluated_to is None

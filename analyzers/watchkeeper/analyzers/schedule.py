@@ -31,6 +31,7 @@ Sink = Callable[[Sequence[Evaluation], Mapping[str, datetime]], None]
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 FAR_BEHIND = timedelta(days=1)
+DAY = timedelta(days=1)
 COARSE = timedelta(hours=1)
 SEARCHED = timedelta(days=30)
 OWN_SERVICE = "watchkeeper"
@@ -88,6 +89,15 @@ class Schedule:
     def watermarks(self) -> Mapping[str, datetime]:
         """The last window end that each analyzer was evaluated at."""
         return dict(self._watermarks)
+
+    @property
+    def evaluated_to(self) -> datetime | None:
+        """The time up to which all has been looked at; who looks but once a week is not waited for before its week."""
+        marks = [(at, self._registry[name].every) for name, at in self._watermarks.items() if name in self._registry]
+        settled = min((at for at, every in marks if every <= DAY), default=None)
+        if settled is None:
+            return None
+        return min((at for at, every in marks if every > DAY and at + every <= settled), default=settled)
 
     @property
     def open_findings(self) -> tuple[Finding, ...]:

@@ -215,8 +215,7 @@ class Rooms:
 
     def evaluated_to(self) -> datetime | None:
         """Give the time up to which every analyzer has looked; None before the first round."""
-        marks = self._schedule.watermarks.values() if self._schedule else ()
-        return min(marks, default=None)
+        return self._schedule.evaluated_to if self._schedule else None
 
     def _loaded(self, newest: datetime) -> None:
         if self._event_clock is not None:
