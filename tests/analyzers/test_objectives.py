@@ -12,6 +12,7 @@ from analyzers.world import START, World, day
 from watchkeeper.analyzers.slo import budget, burn_rate, fallback, slow_burn
 from watchkeeper.analyzers.slo.core.periods import period
 from watchkeeper.analyzers.slo.core.policy import DAY, HOUR, detectable, policy, seeing
+from watchkeeper.analyzers.slo_own import OWN, with_own
 from watchkeeper.analyzers.slo_state import State, restated, state_of
 from watchkeeper.app.rooms import reading_frame
 from watchkeeper.schemas.declared import Declarations, ValueModel
@@ -221,6 +222,23 @@ def test_a_number_a_day_is_judged_by_its_bound(measure: str, metric: str) -> Non
     assert made.budget_left() < 0
     (found,) = world.findings(burn_rate.ANALYZER, day(30), Declarations(objectives=(one,)))
     assert "slices of 1 d" in found.summary
+
+
+def test_our_own_lag_is_judged_in_slices_of_five_minutes() -> None:
+    rows = [
+        burn_rate.Reading(
+            "schedule", "evaluation_lag", "watchkeeper", "schedule", "evaluation",
+            burn_rate.Window(at - MINUTE, at), at, 700.0 - 60 * n if n < 10 else 4.0,
+        )
+        for n in range(60)
+        for at in [day(1) + n * MINUTE]
+    ]  # fmt: skip
+    world = World()
+    readings.write(world.facts, reading_frame(rows))
+    made = state_of(world.reader, Declarations(), OWN, day(1) + HOUR)
+    assert (made.whole.affected, made.whole.rows) == (3, 13)
+    assert OWN in with_own(Declarations())
+    assert with_own(Declarations(objectives=(OWN,))) == (OWN,)
 
 
 def test_checks_lateness_and_automation_are_counted() -> None:
