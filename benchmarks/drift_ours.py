@@ -1,4 +1,4 @@
-"""Ours: bin every column on the kept edges, merge, measure PSI and Jensen-Shannon distance."""
+"""Ours: bin every column on the kept edges, merge, measure all seven distances."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ began = time.process_time()
 import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
 
-from watchkeeper.analyzers.drift import jensen_shannon, psi  # noqa: E402
-from watchkeeper.analyzers.drift_bins import merged  # noqa: E402
+from watchkeeper.analyzers.drift_bins import Bins, Feature, Steps, merged, steps  # noqa: E402
+from watchkeeper.analyzers.drift_distance import Distance  # noqa: E402
+from watchkeeper.analyzers.registry import discover  # noqa: E402
 from watchkeeper.analyzers.rows import BinRow  # noqa: E402
 from watchkeeper.store.facts.histograms import (  # noqa: E402
     Epoch,
@@ -25,7 +26,7 @@ from watchkeeper.store.facts.histograms import (  # noqa: E402
 imported = time.process_time() - began
 from benchmarks.drift_data import columns  # noqa: E402
 
-PSI, DISTANCE = psi.ANALYZER, jensen_shannon.ANALYZER
+DISTANCES = [one for one in discover().values() if isinstance(one, Distance)]
 MUCH = 0.2
 """The usual reading of PSI."""
 
@@ -60,26 +61,44 @@ def binned(epoch: Epoch, series: pl.Series) -> dict[int, int]:
 
 def main(rows: int, reference_rows: int) -> None:
     reference = frame(reference_rows, 1, moved=False)
+    current = frame(rows, 2, moved=True)
+    began = time.process_time()
     kept = [epoch(number, series) for number, series in enumerate(reference)]
     before = [binned(one, reference[one.feature]) for one in kept]
-    current = frame(rows, 2, moved=True)
     cpu, wall = time.process_time(), time.perf_counter()
     found: dict[str, dict[str, float]] = {}
     for one, reference_bins in zip(kept, before, strict=True):
         now = binned(one, current[one.feature])
-        fine = [
-            BinRow(one.feature, one.kind, number, now.get(number, 0), reference_bins.get(number, 0))
-            for number in sorted(now.keys() | reference_bins.keys())
-        ]
-        bins = merged(fine)
-        found[one.feature] = {"psi": PSI.distance(bins), "jensen_shannon": DISTANCE.distance(bins)}
+        feature = Feature(*both(one, now, reference_bins))
+        measured = {distance.metric: distance.measure(feature) for distance in DISTANCES}
+        found[one.feature] = {metric: value.value for metric, value in measured.items() if value is not None}
     result = {
         "cpu_s": round(time.process_time() - cpu, 2),
         "wall_s": round(time.perf_counter() - wall, 2),
+        "reference_cpu_s": round(cpu - began, 2),
         "import_cpu_s": round(imported, 2),
+        "distances": len(DISTANCES),
         "drifted": sorted(name for name, one in found.items() if one["psi"] > MUCH),
     }
     print(json.dumps(result))
+
+
+def both(one: Epoch, now: dict[int, int], reference: dict[int, int]) -> tuple[Bins, Steps | None]:
+    """Put the rows of both beside each other, as the reader gives them."""
+    ends = [None, *one.edges.tolist(), None]
+    fine = [
+        BinRow(
+            one.feature,
+            one.kind,
+            number,
+            now.get(number, 0),
+            reference.get(number, 0),
+            lower=ends[number] if one.kind == "numeric" and number >= 0 else None,
+            upper=ends[number + 1] if one.kind == "numeric" and number >= 0 else None,
+        )
+        for number in sorted(now.keys() | reference.keys())
+    ]
+    return merged(fine), steps(fine)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How much CPU does it take to see which of 25 columns of a million rows have moved?
 
-Ours bins against kept edges and measures PSI and Jensen-Shannon distance. The peer is Evidently's DataDriftPreset on
+Ours bins against kept edges and measures all seven distances. The peer is Evidently's DataDriftPreset on
 the same columns; it scans its reference anew each time, where ours has kept what it needs of it. So the peer is run
 with a reference as long as the window (the goal), and with one of a fifth of that, which says what keeping saves.
 Neither is charged for its imports or for making the data.
