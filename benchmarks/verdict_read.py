@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
 from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # on a busy machine several threads wait for each other, and burn CPU
 
 from benchmarks.verdict_store import DAY, REFERENCE_DAYS, START, WINDOW_DAYS
 from watchkeeper.analyzers.drift_distance import Distance

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in verdict_read
 
 from benchmarks.verdict_store import DAY, START, day_of_rows, load
 from watchkeeper.analyzers.memo import remembering

@@ -61,6 +61,8 @@ def test_a_version_and_a_file_are_kept_too(server: Server, tmp_path: Path) -> No
     made = kept(server, "from-file", tmp_path / "training.csv", "--name", "training")
     assert (made["origin"], made["detail"], made["total"]) == ("file", "file training.csv", 3)
     assert (made["features"], made["left_out"]) == (4, ["ts"])
+    twice = kept(server, "from-file", tmp_path / "training.csv", tmp_path / "training.csv", "--name", "training")
+    assert (twice["version"], twice["total"], twice["detail"]) == (2, 6, "file training.csv, training.csv")
     listed = run("reference", "list", "--service", "shop", "--url", server.url)
     assert "training, version 1, of shop / large: 3 rows, file training.csv" in listed.stdout
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.2
 PARTIAL = ".partial"
+THREADS = ("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS")
 ALERTS = ("page", "ticket")
 Hear = Callable[[str, int, int], object]
 """Hears of a stream how many days are done, of how many."""
@@ -123,16 +124,16 @@ def _in_processes(asked: Sequence[Stream], reference_days: int, jobs: int, hear:
 @contextmanager
 def _single_threaded() -> Generator[None]:
     """Let each child use one core: as many of them run as there are cores."""
-    name = "POLARS_MAX_THREADS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _pass_on(queue: Queue[tuple[str, int, int]], hear: Hear) -> None:

@@ -1,7 +1,8 @@
-"""A file of training data as a reference: counted where the file lies, so that only edges and counts travel."""
+"""Files of training data as a reference: counted where the file lies, so that only edges and counts travel."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from watchkeeper.app.remote import Remote
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.events import Prediction
 from watchkeeper.store.facts.features import PREDICTION, SCORE
-from watchkeeper.store.facts.kept_references import binned
+from watchkeeper.store.facts.kept_references import Binned, binned, merged
 
 _OF_EVENTS = frozenset(Prediction.__struct_encode_fields__) | {"outcome", "known_at", "ok"}
 _PLAIN = (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
@@ -29,21 +30,29 @@ class Named:
     name: str
 
 
-def from_file(remote: Remote, file: Path, named: Named) -> dict[str, Any]:
-    """Keep a file's rows as a reference; give what is kept, and the columns that are no features.
+def from_files(remote: Remote, files: Sequence[Path], named: Named) -> dict[str, Any]:
+    """Keep the rows of files as one reference; give what is kept, and the columns that are no features.
 
-    Columns are those of ``watchkeeper import``: ``prediction`` and ``score`` by name, every unknown one a feature.
+    Columns are those of ``watchkeeper import``: ``prediction`` and ``score`` by name, every unknown one a feature. One
+    file is read at a time; where the model has no edges yet they are those of the first file that has the feature.
     """
-    frame = log_files.whole(file)
-    features = [name for name, dtype in frame.schema.items() if _is_feature(name, dtype)]
-    if not features or frame.is_empty():
-        raise InputError(f"{file} holds no rows with features, a score or a prediction")
     pair = {"service": named.service, "model": named.model}
-    epochs = [epoch_of(one) for one in remote.get("/v1/references/edges", pair)["features"]]
-    counted, left_out = binned(frame.select(features), epochs)
-    body = pair | {"name": named.name, "file": file.name, "features": [asked_of(one) for one in counted]}
-    kept = remote.post("/v1/references", body)
-    return kept | {"features": len(counted), "left_out": left_out + [n for n in frame.columns if n not in features]}
+    epochs = {one["feature"]: epoch_of(one) for one in remote.get("/v1/references/edges", pair)["features"]}
+    parts: list[list[Binned]] = []
+    left_out: dict[str, None] = {}
+    for file in files:
+        frame = log_files.whole(file)
+        features = [name for name, dtype in frame.schema.items() if _is_feature(name, dtype)]
+        if not features or frame.is_empty():
+            raise InputError(f"{file} holds no rows with features, a score or a prediction")
+        counted, unlike = binned(frame.select(features), list(epochs.values()))
+        epochs |= {one.epoch.feature: one.epoch for one in counted}
+        parts.append(counted)
+        left_out |= dict.fromkeys([*unlike, *(name for name in frame.columns if name not in features)])
+    asked = [asked_of(one) for one in merged(parts)]
+    names = ", ".join(file.name for file in files)
+    kept = remote.post("/v1/references", pair | {"name": named.name, "file": names, "features": asked})
+    return kept | {"features": len(asked), "left_out": list(left_out)}
 
 
 def _is_feature(name: str, dtype: pl.DataType) -> bool:

@@ -24,7 +24,7 @@ def register(cli: typer.Typer) -> None:
 
 @reference.command("from-file")
 def from_file(
-    file: Annotated[Path, typer.Argument(help="Parquet, CSV or NDJSON file of training data.")],
+    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or NDJSON files of training data.")],
     service: ServiceOption,
     model: ModelOption,
     name: NameOption,
@@ -32,11 +32,10 @@ def from_file(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a file's rows, as training data; only edges and counts are sent."""
-    from watchkeeper.app.training import Named  # noqa: PLC0415
-    from watchkeeper.app.training import from_file as made  # noqa: PLC0415
+    """Keep the rows of files, as training data; only edges and counts are sent."""
+    from watchkeeper.app.training import Named, from_files  # noqa: PLC0415
 
-    kept = made(options.remote(options.settings(config), url), file, Named(service, model, name))
+    kept = from_files(options.remote(options.settings(config), url), files, Named(service, model, name))
     left = [f"left out: {', '.join(kept['left_out'])}"] if kept["left_out"] else []
     options.show(kept, as_json, lambda: [_line(kept), *left])
 

@@ -21,8 +21,8 @@ _Packed = dict[int, tuple[list[int], list[int]]]
 class BinCounts:
     """Rows by epoch and bin; an epoch's edges stand in the table of epochs.
 
-    >>> one = BinCounts({1: {0: 5, 3: 2}})
-    >>> one.merged(BinCounts({1: {3: 1}, 2: {-1: 4}})).bins
+    >>> one, other = BinCounts({1: {0: 5, 3: 2}}), BinCounts({1: {3: 1}, 2: {-1: 4}})
+    >>> BinCounts.of([*one.rows, *other.rows]).bins
     {1: {0: 5, 3: 3}, 2: {-1: 4}}
     >>> BinCounts.unpacked(one.packed()) == one
     True
@@ -32,7 +32,7 @@ class BinCounts:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int, int]]) -> BinCounts:
-        """Add up (epoch, bin, rows)."""
+        """Add up (epoch, bin, rows): those of several are one, in any order."""
         found: dict[int, dict[int, int]] = {}
         for epoch, place, n in rows:
             held = found.setdefault(epoch, {})
@@ -48,10 +48,6 @@ class BinCounts:
     def total(self) -> int:
         """Rows of the feature that has the most: how many predictions there were, where none was left out."""
         return max((sum(held.values()) for held in self.bins.values()), default=0)
-
-    def merged(self, other: BinCounts) -> BinCounts:
-        """Add another's rows."""
-        return BinCounts.of([*self.rows, *other.rows])
 
     def packed(self) -> bytes:
         """Write it down small."""

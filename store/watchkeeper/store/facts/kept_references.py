@@ -6,7 +6,8 @@ edges and counts travel. The same name again is the next version; what compares 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -67,6 +68,16 @@ def binned(frame: pl.DataFrame, epochs: Sequence[Epoch]) -> tuple[list[Binned], 
             continue
         found.append(Binned(epoch, _counts(epoch, plain)))
     return found, left_out
+
+
+def merged(parts: Iterable[Sequence[Binned]]) -> list[Binned]:
+    """Add up the rows of several files (or hosts) that were counted on the same edges."""
+    found: dict[str, Binned] = {}
+    for one in (one for part in parts for one in part):
+        held = found.get(one.epoch.feature)
+        counts = Counter(held.counts if held else {}) + Counter(one.counts)
+        found[one.epoch.feature] = Binned(held.epoch if held else one.epoch, counts)
+    return list(found.values())
 
 
 def keep(facts: FactStore, service: str, model: str, made: Made, now: datetime) -> dict[str, object]:

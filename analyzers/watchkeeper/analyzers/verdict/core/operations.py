@@ -19,6 +19,7 @@ from watchkeeper.analyzers.verdict.core.segments import Segment
 HINGES = (0.1, 0.3, 0.5, 0.7, 0.9)
 HOURS = 6
 MOST_EXCESS = 3.0
+CHUNK = 20_000
 SIZES = {"tokens_in": "tokens_in", "tokens_out": "tokens_out"}
 
 
@@ -45,7 +46,8 @@ class Work:
 
     def residual(self, rows: Rows) -> Floats:
         """Give the log latency that the work does not explain."""
-        return _log(rows.floats("latency_ms")) - self.design(rows) @ self.weights
+        expected = [self.design(part) @ self.weights for part in _parts(rows)]
+        return _log(rows.floats("latency_ms")) - np.concatenate([np.zeros(0), *expected])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,12 @@ def learn(rows: Rows, kinds: tuple[Category, ...], segments: tuple[Segment, ...]
     return found if found.latency or found.sizes or found.cost or found.attempts or found.failed else None
 
 
+def _parts(rows: Rows) -> Iterator[Rows]:
+    """Give the rows in parts: their terms take many times the room of the rows."""
+    for start in range(0, rows.frame.height, CHUNK):
+        yield Rows(rows.frame.slice(start, CHUNK), {}, {}, {})
+
+
 def _latency(rows: Rows, kinds: tuple[Category, ...]) -> Latency:
     hinges = {
         column: np.unique(np.quantile(np.log1p(sizes[~np.isnan(sizes)]), HINGES))
@@ -151,10 +159,17 @@ def _latency(rows: Rows, kinds: tuple[Category, ...]) -> Latency:
         for sizes in [np.maximum(rows.floats(column), 0.0)]
     }
     work = Work(hinges, kinds, np.zeros(0))
-    design, plain = work.design(rows), _log(rows.floats("latency_ms"))
-    timed = ~np.isnan(plain)
-    weights = np.linalg.lstsq(design[timed], plain[timed], rcond=1e-9)[0].astype(np.float64)
-    rest = plain[timed] - design[timed] @ weights
+    triangles: list[Floats] = []
+    goals: list[Floats] = []
+    for part in _parts(rows):  # a triangle a part says as much of the fit as all of its rows
+        plain = _log(part.floats("latency_ms"))
+        timed = ~np.isnan(plain)
+        turned, triangle = np.linalg.qr(work.design(part)[timed])
+        triangles.append(triangle)
+        goals.append(turned.T @ plain[timed])
+    weights = np.linalg.lstsq(np.concatenate(triangles), np.concatenate(goals), rcond=1e-9)[0].astype(np.float64)
+    rest = Work(hinges, kinds, weights).residual(rows)
+    rest = rest[~np.isnan(rest)]
     p90, p95, p99 = np.quantile(rest, (0.9, 0.95, 0.99))
     return Latency(Work(hinges, kinds, weights), float(p90), float(p95), float(p99))
 
