@@ -29,6 +29,7 @@ NAMES = {
     "slow_burn": "benchmarks.slow_burn",
     "burn_rules": "benchmarks.burn_rules",
     "false_pages": "benchmarks.false_pages",
+    "storm": "benchmarks.storm",
     "soak": "benchmarks.soak",
     "delivery": "benchmarks.delivery",
 }

@@ -18,7 +18,7 @@ from watchkeeper.alerts.labels import labels_of
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.notices import LastChange, Writer, message
 from watchkeeper.alerts.routing import Branch, Router, group_id, group_key
-from watchkeeper.alerts.suppression import Firing, Suppression
+from watchkeeper.alerts.suppression import TELEMETRY, Firing, Suppression
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.store.control import findings as stored_findings
 from watchkeeper.store.control import groups as stored_groups
@@ -28,7 +28,7 @@ from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.groups import Group
 from watchkeeper.store.control.records import Incident, IncidentEvent, Phase
 
-PER_RUN = 100
+PER_RUN = 25
 """Groups in one transaction: on SQLite nobody else writes meanwhile."""
 
 
@@ -41,7 +41,8 @@ def no_change_known(_service: str, _model: str, _before: datetime) -> str | None
 class Dispatch:
     """The groups inside one transaction. ``waits`` False: nothing waits to be grouped, as in a replay.
 
-    ``queued_at`` is the wall's time, where that is not the time of what happens.
+    ``queued_at`` is the wall's time, where that is not the time of what happens. ``suppression`` is what keeps alerts
+    back now, where that is known already. Groups are written with ``store``, all that changed at once.
     """
 
     tx: Transaction
@@ -50,7 +51,10 @@ class Dispatch:
     last_change: LastChange = no_change_known
     waits: bool = True
     queued_at: datetime | None = None
+    suppression: Suppression | None = None
     router: Router = field(init=False)
+    _known: dict[str, Group | None] = field(default_factory=dict[str, "Group | None"])
+    _changed: dict[str, None] = field(default_factory=dict[str, None])
 
     def __post_init__(self) -> None:
         """Read the routes once."""
@@ -58,9 +62,47 @@ class Dispatch:
 
     def news(self, incident: Incident, causes: Iterable[str], at: datetime) -> tuple[list[str], list[str]]:
         """Let news wait in every group that its alerts belong to; give the receivers and the groups."""
+        met = self._met(incident, causes)
+        severity = {member.fingerprint: member.severity for member in incident.members}
+        for key, (branch, shared, mine) in met.items():
+            fresh = Group(key, group_key(branch, shared), branch.path, branch.receiver, dict(shared))
+            group = self._group(key) or fresh
+            loudest = max((severity[one] for one in mine), key=grouping.LOUDNESS.__getitem__)
+            due = grouping.due_at(group, branch, at, loudest) if self.waits else at
+            self._put(grouping.add_news(group, incident, mine, due))
+        names = dict.fromkeys(branch.receiver for branch, _, _ in met.values())
+        return addresses_of(names, self.declared), [*met]
+
+    def end(self, incident: Incident, at: datetime) -> tuple[list[str], list[str]]:
+        """Let the end of an incident wait in every group that it is in; give the receivers and the groups."""
+        self.store()
+        found = stored_groups.of_incident(self.tx, incident.id)
+        for group in found:
+            branch = self._branch(group)
+            due = max(at, group.told_at + branch.group_interval) if self.waits and group.told_at else at
+            self._put(grouping.add_end(group, incident, due))
+        known = receivers(self.declared)
+        names = [name for name in dict.fromkeys(group.receiver for group in found) if name in known]
+        return addresses_of(names, self.declared), [group.id for group in found]
+
+    def prepare(self, news: Iterable[tuple[Incident, Iterable[str]]]) -> None:
+        """Read at once every group that this news belongs to."""
+        wanted = {key for incident, causes in news for key in self._met(incident, causes)}
+        self._known |= dict.fromkeys(wanted) | {one.id: one for one in stored_groups.several(self.tx, wanted)}
+
+    def read(self, keys: Iterable[str]) -> None:
+        """Read these groups at once."""
+        self._known |= {one.id: one for one in stored_groups.several(self.tx, keys)}
+
+    def store(self) -> None:
+        """Write every group that changed."""
+        stored_groups.save(self.tx, *(group for key in self._changed if (group := self._known[key]) is not None))
+        self._changed.clear()
+
+    def _met(self, incident: Incident, causes: Iterable[str]) -> dict[str, tuple[Branch, Mapping[str, str], list[str]]]:
+        """Find the groups that these alerts of an incident belong to."""
         met: dict[str, tuple[Branch, Mapping[str, str], list[str]]] = {}
         about = set(causes)
-        severity = {member.fingerprint: member.severity for member in incident.members}
         for member in incident.alerting:
             if member.fingerprint in about:
                 labels = labels_of(member, incident, self.declared)
@@ -68,40 +110,32 @@ class Dispatch:
                     shared = branch.group(labels)
                     _, _, mine = met.setdefault(group_id(branch, shared), (branch, shared, []))
                     mine.append(member.fingerprint)
-        for key, (branch, shared, mine) in met.items():
-            fresh = Group(key, group_key(branch, shared), branch.path, branch.receiver, dict(shared))
-            group = stored_groups.get(self.tx, key) or fresh
-            loudest = max((severity[one] for one in mine), key=grouping.LOUDNESS.__getitem__)
-            due = grouping.due_at(group, branch, at, loudest) if self.waits else at
-            stored_groups.save(self.tx, grouping.add_news(group, incident, mine, due))
-        names = dict.fromkeys(branch.receiver for branch, _, _ in met.values())
-        return addresses_of(names, self.declared), [*met]
+        return met
 
-    def end(self, incident: Incident, at: datetime) -> tuple[list[str], list[str]]:
-        """Let the end of an incident wait in every group that it is in; give the receivers and the groups."""
-        names: list[str] = []
-        found = stored_groups.of_incident(self.tx, incident.id)
-        for group in found:
-            branch = self._branch(group)
-            due = at if not self.waits else max(at, group.told_at + branch.group_interval) if group.told_at else at
-            stored_groups.save(self.tx, grouping.add_end(group, incident, due))
-            names.append(group.receiver)
-        known = receivers(self.declared)
-        told = addresses_of([name for name in dict.fromkeys(names) if name in known], self.declared)
-        return told, [group.id for group in found]
+    def _group(self, key: str) -> Group | None:
+        if key not in self._known:
+            self._known[key] = stored_groups.get(self.tx, key)
+        found = self._known[key]
+        return found if found and found.incidents else None
+
+    def _put(self, group: Group) -> None:
+        self._known[group.id] = group
+        self._changed[group.id] = None
 
     def flush(self, keys: Iterable[str], now: datetime, current: Mapping[str, Incident] | None = None) -> int:
         """Look at these groups, write what they are to be told; give the number of messages.
 
         ``current`` holds incidents as they stood at ``now``, where that is not how they are stored.
         """
-        groups = [group for key in keys if (group := stored_groups.get(self.tx, key)) is not None]
+        groups = [group for key in keys if (group := self._group(key)) is not None]
         if not groups:
             return 0
         known = self._incidents(groups) | dict(current or {})
-        suppression = suppression_now(self.tx, self.declared, now)
+        suppression = self.suppression or suppression_now(self.tx, self.declared, now)
         views = {one.id: self._view(one, suppression, now) for one in known.values()}
-        return sum(self._flush(group, views, now) for group in groups)
+        written = sum(self._flush(group, views, now) for group in groups)
+        self.store()
+        return written
 
     def _incidents(self, groups: Iterable[Group]) -> dict[str, Incident]:
         wanted = {row.incident_id for group in groups for row in group.incidents}
@@ -125,7 +159,7 @@ class Dispatch:
             detail = {"receiver": group.receiver, "route": group.route, "reason": words}
             stored_incidents.note(self.tx, incident_id, IncidentEvent(now, "held", {**detail}))
         written = self._write(decision, group, views, now) if decision.tell else 0
-        stored_groups.save(self.tx, decision.group)
+        self._put(decision.group)
         return written
 
     def _write(self, decision: Decision, group: Group, views: Mapping[str, View], now: datetime) -> int:
@@ -160,10 +194,11 @@ class Dispatch:
 
 
 def suppression_now(tx: Transaction, declared: Declarations, now: datetime) -> Suppression:
-    """Read everything that keeps alerts back at this moment."""
+    """Read everything that keeps alerts back at this moment; what fires is read only as far as it can inhibit."""
+    every = stored_incidents.listed(tx, states=(Phase.FIRING,), limit=None) if declared.inhibitions else None
     firing = [
         Firing(member, incident, labels_of(member, incident, declared))
-        for incident in stored_incidents.listed(tx, states=(Phase.FIRING,), limit=None)
+        for incident in (stored_incidents.with_member(tx, TELEMETRY) if every is None else every)
         for member in incident.alerting
         if member.active
     ]
@@ -178,11 +213,17 @@ def flush_due(
     last_change: LastChange = no_change_known,
 ) -> int:
     """Tell every group whose time has come, the longest overdue first; give the number of messages."""
+    with control.snapshot() as tx:
+        some = stored_groups.due(tx, now, 1)
+        suppression = suppression_now(tx, declarations, now) if some else None
     written = 0
-    while True:
+    while some:
         with control.transaction() as tx:
             tx.serialize("intake")
             keys = stored_groups.due(tx, now, PER_RUN)
-            written += Dispatch(tx, declarations, links, last_change).flush(keys, now)
+            dispatch = Dispatch(tx, declarations, links, last_change, suppression=suppression)
+            dispatch.read(keys)
+            written += dispatch.flush(keys, now)
         if len(keys) < PER_RUN:
-            return written
+            break
+    return written

@@ -55,17 +55,18 @@ def record(
     Call it after every evaluation, also when nothing was found: time alone ends incidents. ``as_of`` is the time of
     evaluation, in a replay not the wall's; ``now`` is the wall's where that is another: messages wait since then.
     ``watermarks`` (by the analyzer's name, as in its findings) are stored in the same transaction; an incident does
-    not go quiet past the watermark of the analyzer that found it. ``also`` is done in the same transaction.
-    ``waits``: news waits to be grouped, and ``flush_due`` tells it; a replay, whose clock jumps, tells at once.
+    not go quiet past the watermark of the analyzer that found it. ``also`` is done in the same transaction, and
+    then time passes for those alone of which there is a finding. ``waits``: news waits to be grouped, and
+    ``flush_due`` tells it; a replay, whose clock jumps, tells at once.
     """
     with control.transaction() as tx:
         tx.serialize("intake")
         if also is not None:
             also(tx)
         dispatch = Dispatch(tx, declarations, links, last_change, waits, now)
-        return _Intake(tx, declarations, as_of, dispatch, timing or timing_of(declarations)).take(
-            findings, watermarks or {}
-        )
+        timing = timing or timing_of(declarations)
+        intake = _Intake(tx, declarations, as_of, dispatch, timing, only_new=also is not None)
+        return intake.take(findings, watermarks or {})
 
 
 def timing_of(declared: Declarations) -> Timing:
@@ -99,46 +100,55 @@ class _Intake:
         as_of: datetime,
         dispatch: Dispatch,
         timing: Timing,
+        *,
+        only_new: bool,
     ) -> None:
         self._tx = tx
         self._declared = declared
         self._as_of = as_of
         self._timing = timing
         self._dispatch = dispatch
+        self._only_new = only_new
 
     def take(self, findings: Sequence[Finding], marks: Mapping[str, datetime]) -> list[IncidentChange]:
         for analyzer, at in marks.items():
             watermarks.put(self._tx, analyzer, at)
         known_marks = watermarks.every(self._tx)
-        still_open = {
-            (incident.service, incident.model): incident for incident in stored_incidents.listed(self._tx, limit=None)
-        }
-        by_model: dict[tuple[str, str], list[Finding]] = {about: [] for about in still_open}
+        by_model: dict[tuple[str, str], list[Finding]] = {}
         for finding in stored_findings.insert(self._tx, findings):
             by_model.setdefault((finding.service, finding.model), []).append(finding)
-        changes: list[IncidentChange] = []
-        for (service, model), found in sorted(by_model.items()):
-            last = still_open.get((service, model)) or stored_incidents.latest(self._tx, service, model)
+        known = stored_incidents.latest_of(self._tx, by_model)
+        if not self._only_new:
+            still_open = stored_incidents.listed(self._tx, limit=None)
+            known |= {(incident.service, incident.model): incident for incident in still_open}
+        steps: list[Step] = []
+        for about in sorted({*by_model, *known}):
 
-            def evaluated(member: Member, service: str = service) -> datetime:
+            def evaluated(member: Member, service: str = about[0]) -> datetime:
                 if member.analyzer == RECEIVED:
                     return member.held_at  # its sender says when it ends, or falls silent: that is looked at there
                 own = known_marks.get((member.analyzer, service))
                 return own or known_marks.get((member.analyzer, "")) or self._as_of
 
-            changes += self._store(evaluate(last, found, self._as_of, self._timing, evaluated))
-        return changes
+            steps += evaluate(known.get(about), by_model.get(about, []), self._as_of, self._timing, evaluated)
+        return self._store(steps)
 
     def _store(self, steps: list[Step]) -> list[IncidentChange]:
-        for incident in {step.incident.id: step.incident for step in steps}.values():
-            stored_incidents.save(self._tx, incident)
-        return [self._note(step) for step in steps if step.kind != SILENT]
-
-    def _note(self, step: Step) -> IncidentChange:
-        told = self._tell(step) if step.tell else []
-        detail: dict[str, Json] = {**step.detail, "receivers": [*told]} if step.tell else step.detail
-        stored_incidents.note(self._tx, step.incident.id, IncidentEvent(step.at, step.kind, detail))
-        return IncidentChange(step.incident, step.kind, step.at, tuple(told))
+        """Write all changes, each kind at once: in a storm there are thousands."""
+        stored_incidents.save(self._tx, *{step.incident.id: step.incident for step in steps}.values())
+        self._dispatch.prepare((step.incident, step.causes) for step in steps if step.kind in {"fired", "updated"})
+        lines: list[tuple[str, IncidentEvent]] = []
+        changes: list[IncidentChange] = []
+        for step in steps:
+            if step.kind == SILENT:
+                continue
+            told = self._tell(step) if step.tell else []
+            detail: dict[str, Json] = {**step.detail, "receivers": [*told]} if step.tell else step.detail
+            lines.append((step.incident.id, IncidentEvent(step.at, step.kind, detail)))
+            changes.append(IncidentChange(step.incident, step.kind, step.at, tuple(told)))
+        self._dispatch.store()
+        stored_incidents.notes(self._tx, lines)
+        return changes
 
     def _tell(self, step: Step) -> list[str]:
         """Let its groups know; where nothing waits, they are told at once, as of this step."""

@@ -15,7 +15,7 @@ from watchkeeper.store.control import received
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.received import Received
 
-PER_ROUND = 1000
+PER_ROUND = 200
 """Alerts in one transaction: while it lasts, on SQLite nobody else writes."""
 
 PAGES = frozenset({"page", "critical", "emergency"})

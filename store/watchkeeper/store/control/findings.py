@@ -19,7 +19,14 @@ CHUNK = 500
 
 def insert(tx: Transaction, findings: Iterable[Finding]) -> list[Finding]:
     """Store those that are not stored yet, and give these."""
-    return [finding for finding in findings if tx.insert_if_absent(table, _row(finding))]
+    wanted = {finding.key: finding for finding in reversed([*findings])}
+    keys, known = [*wanted], set[str]()
+    for at in range(0, len(keys), CHUNK):
+        known |= {key for (key,) in tx.rows(select(table.c.key).where(table.c.key.in_(keys[at : at + CHUNK])))}
+    fresh = [finding for key, finding in reversed(wanted.items()) if key not in known]
+    if fresh:
+        tx.write(tx.insert(table).on_conflict_do_nothing(), [_row(finding) for finding in fresh])
+    return fresh
 
 
 def get(tx: Transaction, keys: Iterable[str], *, snapshots: bool = True) -> dict[str, Finding]:

@@ -73,17 +73,29 @@ def listed(tx: Transaction) -> list[Group]:
     return _read(tx, select(alert_group))
 
 
-def save(tx: Transaction, group: Group) -> None:
-    """Store a group as it is now; one without incidents is forgotten."""
-    if not group.incidents:
-        tx.write(delete(alert_group).where(alert_group.c.id == group.id))
-        return
-    row: dict[str, Any] = {name: getattr(group, name) for name in _GROUP}
-    if tx.write(update(alert_group).where(alert_group.c.id == group.id).values(row)) == 0:
-        tx.write(insert(alert_group).values(row))
-    tx.write(delete(grouped_incident).where(grouped_incident.c.group_id == group.id))
-    rows = [{name: _plain(getattr(one, name)) for name in _GROUPED} for one in group.incidents]
-    tx.write(insert(grouped_incident), [row | {"group_id": group.id} for row in rows])
+def several(tx: Transaction, keys: Iterable[str]) -> list[Group]:
+    """Give those of these groups that exist."""
+    return [one for part in _chunks(sorted(set(keys))) for one in _read(tx, _chosen(part))]
+
+
+def save(tx: Transaction, *groups: Group) -> None:
+    """Store groups as they are now; one without incidents is forgotten."""
+    for part in _chunks([group.id for group in groups]):
+        tx.write(delete(grouped_incident).where(grouped_incident.c.group_id.in_(part)))
+    for part in _chunks([group.id for group in groups if not group.incidents]):
+        tx.write(delete(alert_group).where(alert_group.c.id.in_(part)))
+    kept = [group for group in groups if group.incidents]
+    if kept:
+        fresh = tx.insert(alert_group)
+        columns = {name: fresh.excluded[name] for name in _GROUP if name != "id"}
+        rows = [{name: getattr(group, name) for name in _GROUP} for group in kept]
+        tx.write(fresh.on_conflict_do_update(index_elements=[alert_group.c.id], set_=columns), rows)
+        inside = [
+            {name: _plain(getattr(one, name)) for name in _GROUPED} | {"group_id": group.id}
+            for group in kept
+            for one in group.incidents
+        ]
+        tx.write(insert(grouped_incident), inside)
 
 
 def look_again(tx: Transaction, now: datetime, incident_id: str | None = None) -> None:
@@ -97,6 +109,10 @@ def look_again(tx: Transaction, now: datetime, incident_id: str | None = None) -
 
 def _holds(which: Any) -> Any:
     return exists().where(grouped_incident.c.group_id == alert_group.c.id, which)
+
+
+def _chosen(keys: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    return select(alert_group).where(alert_group.c.id.in_(keys))
 
 
 def _read(tx: Transaction, query: Select[*tuple[Any, ...]]) -> list[Group]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select
 
 from watchkeeper.schemas.errors import NotFound
 from watchkeeper.store.control.connection import Transaction, as_record
@@ -23,6 +23,18 @@ def latest(tx: Transaction, service: str, model: str) -> Incident | None:
     about = incident.c.fingerprint == incident_fingerprint(service, model)
     newest = _with_members(tx, select(incident).where(about).order_by(incident.c.episode.desc()).limit(1))
     return newest[0] if newest else None
+
+
+def latest_of(tx: Transaction, about: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Incident]:
+    """Give the newest episode of each of these (service, model) that has one."""
+    prints = sorted({incident_fingerprint(service, model) for service, model in about})
+    newest: dict[tuple[str, str], Incident] = {}
+    for at in range(0, len(prints), CHUNK):
+        chosen = incident.c.fingerprint.in_(prints[at : at + CHUNK])
+        last = select(incident.c.fingerprint, func.max(incident.c.episode)).where(chosen)
+        ids = [f"{fingerprint}-{episode}" for fingerprint, episode in tx.rows(last.group_by(incident.c.fingerprint))]
+        newest |= {(one.service, one.model): one for one in several(tx, ids)}
+    return newest
 
 
 def get(tx: Transaction, incident_id: str) -> Incident:
@@ -55,23 +67,43 @@ def several(tx: Transaction, incident_ids: Iterable[str]) -> list[Incident]:
     return [one for keys in chunks for one in _with_members(tx, select(incident).where(incident.c.id.in_(keys)))]
 
 
-def save(tx: Transaction, changed: Incident) -> None:
-    """Store the incident as it is now, members included."""
-    row = _row(changed, incident.c.keys())
-    if tx.write(update(incident).where(incident.c.id == changed.id).values(row)) == 0:
-        tx.write(insert(incident).values(row))
-    tx.write(delete(member).where(member.c.incident_id == changed.id))
+def with_member(tx: Transaction, analyzer: str) -> list[Incident]:
+    """List the firing incidents in which a condition that this analyzer found is active."""
+    holds = select(member.c.incident_id).where(member.c.analyzer == analyzer, member.c.active)
+    firing = incident.c.state == Phase.FIRING.value
+    return _with_members(tx, select(incident).where(firing, incident.c.id.in_(holds)))
+
+
+def save(tx: Transaction, *changed: Incident) -> None:
+    """Store incidents as they are now, members included."""
+    if not changed:
+        return
+    fresh = tx.insert(incident)
+    columns = {name: fresh.excluded[name] for name in _COLUMNS if name != "id"}
+    rows = [_row(one, _COLUMNS) for one in changed]
+    tx.write(fresh.on_conflict_do_update(index_elements=[incident.c.id], set_=columns), rows)
+    keys = [one.id for one in changed]
+    for at in range(0, len(keys), CHUNK):
+        tx.write(delete(member).where(member.c.incident_id.in_(keys[at : at + CHUNK])))
     members = [
-        _row(item, member.c.keys()) | {"incident_id": changed.id, "position": position}
-        for position, item in enumerate(changed.members)
+        _row(item, _MEMBER_COLUMNS) | {"incident_id": one.id, "position": position}
+        for one in changed
+        for position, item in enumerate(one.members)
     ]
     if members:
         tx.write(insert(member), members)
 
 
 def note(tx: Transaction, incident_id: str, what: IncidentEvent) -> None:
-    """Add one line to the timeline."""
-    tx.write(insert(event).values(_row(what, event.c.keys()) | {"incident_id": incident_id}))
+    """Add one line to a timeline."""
+    notes(tx, [(incident_id, what)])
+
+
+def notes(tx: Transaction, lines: Iterable[tuple[str, IncidentEvent]]) -> None:
+    """Add lines to timelines, in their order."""
+    rows = [_row(what, _EVENT_COLUMNS) | {"incident_id": incident_id} for incident_id, what in lines]
+    if rows:
+        tx.write(insert(event), rows)
 
 
 def timeline(tx: Transaction, incident_id: str) -> list[IncidentEvent]:
@@ -83,9 +115,11 @@ def timeline(tx: Transaction, incident_id: str) -> list[IncidentEvent]:
 def _with_members(tx: Transaction, query: Select[*tuple[Any, ...]]) -> list[Incident]:
     incidents = [as_record(Incident, row) for row in tx.rows(query).mappings()]
     members: dict[str, list[Member]] = {}
-    chosen = select(member).where(member.c.incident_id.in_([found.id for found in incidents]))
-    for row in tx.rows(chosen.order_by(member.c.incident_id, member.c.position)).mappings():
-        members.setdefault(row["incident_id"], []).append(as_record(Member, row))
+    keys = [found.id for found in incidents]
+    for at in range(0, len(keys), CHUNK):
+        chosen = select(member).where(member.c.incident_id.in_(keys[at : at + CHUNK]))
+        for row in tx.rows(chosen.order_by(member.c.incident_id, member.c.position)).mappings():
+            members.setdefault(row["incident_id"], []).append(as_record(Member, row))
     return [replace(found, members=tuple(members.get(found.id, ()))) for found in incidents]
 
 
@@ -95,3 +129,8 @@ def _row(record: Incident | Member | IncidentEvent, columns: Iterable[str]) -> d
     for name in {"subjects", "told_subjects"} & row.keys():
         row[name] = list(row[name])
     return row
+
+
+_COLUMNS = tuple(column.name for column in incident.c)
+_MEMBER_COLUMNS = tuple(column.name for column in member.c)
+_EVENT_COLUMNS = tuple(column.name for column in event.c if column.name != "id")
