@@ -15,7 +15,8 @@ from watchkeeper.store.control import received
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.received import Received
 
-PER_ROUND = 200
+PER_LOOK = 10_000
+PER_TRANSACTION = 200
 """Alerts in one transaction: while it lasts, on SQLite nobody else writes."""
 
 PAGES = frozenset({"page", "critical", "emergency"})
@@ -31,34 +32,41 @@ def take(
     *,
     waits: bool = True,
 ) -> int:
-    """Take what was posted or has ended into incidents; give the number of alerts."""
-    count = 0
-    while True:
-        with control.snapshot() as tx:
-            found = received.waiting(tx, now, PER_ROUND)
-        if not found:
-            return count
+    """Take what was posted or has ended into incidents, incident by incident; give the number of alerts."""
+    with control.snapshot() as tx:
+        found = received.waiting(tx, now, PER_LOOK)
+    found.sort(key=lambda one: about(one.labels))
+    for at in range(0, len(found), PER_TRANSACTION):
+        part = found[at : at + PER_TRANSACTION]
 
-        def mark(tx: Transaction, done: list[Received] = found) -> None:
+        def mark(tx: Transaction, done: list[Received] = part) -> None:
             received.taken(tx, done, now)
 
-        findings = [finding for one in found for finding in _findings(one, now)]
+        findings = [finding for one in part for finding in _findings(one, now)]
         record(control, findings, declarations(), now, links, last_change=last_change, waits=waits, also=mark, now=now)
-        count += len(found)
-        if len(found) < PER_ROUND:
-            return count
+    return len(found)
+
+
+def about(labels: dict[str, str]) -> tuple[str, str]:
+    """Name the service and the model that an alert is about.
+
+    >>> about({"alertname": "DiskFull", "job": "db"})
+    ('db', '')
+    """
+    return labels.get("service") or labels.get("job") or labels.get("alertname", "alert"), labels.get("model", "")
 
 
 def finding_of(alert: Received, now: datetime, *, active: bool) -> Finding:
     """Give the finding that says what an alert says."""
     labels = alert.labels
+    service, model = about(labels)
     name = labels.get("alertname", "alert")
     told = alert.annotations
     rest = {key: value for key, value in labels.items() if key not in {"alertname", "service", "model"}}
     return Finding(
         analyzer=RECEIVED,
-        service=labels.get("service") or labels.get("job") or name,
-        model=labels.get("model", ""),
+        service=service,
+        model=model,
         metric=name,
         subjects=(", ".join(f"{key}={value}" for key, value in sorted(rest.items())) or name,),
         window=Window(min(alert.starts_at, now), now),
