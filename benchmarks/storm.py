@@ -162,13 +162,15 @@ def _alert(number: int) -> dict:
 
 
 def _probe(port: int, stop: threading.Event, others: list[tuple[str, float]]) -> None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     while not stop.is_set():
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)  # an idle one would be closed meanwhile
         name = f"Other{len(others)}"
         labels = {"alertname": name, "service": name, "job": "other", "severity": "critical"}
         others.append((name, time.time()))
         connection.request("POST", "/api/v2/alerts", json.dumps([{"labels": labels}]))
-        connection.getresponse().read()
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        connection.close()
         stop.wait(OTHERS_EVERY)
 
 

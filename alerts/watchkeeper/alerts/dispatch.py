@@ -7,6 +7,7 @@ ends in between loses none.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,9 @@ from watchkeeper.store.control.records import Incident, IncidentEvent, Phase
 
 PER_RUN = 25
 """Groups in one transaction: on SQLite nobody else writes meanwhile."""
+
+BREATH = 0.05
+"""Seconds between two of many transactions: on SQLite a writer that waits looks only every so often for its turn."""
 
 
 def no_change_known(_service: str, _model: str, _before: datetime) -> str | None:
@@ -226,4 +230,5 @@ def flush_due(
             written += dispatch.flush(keys, now)
         if len(keys) < PER_RUN:
             break
+        time.sleep(BREATH)
     return written

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from watchkeeper.alerts.dispatch import BREATH
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.alerts.links import Links
@@ -38,6 +40,8 @@ def take(
     found.sort(key=lambda one: about(one.labels))
     for at in range(0, len(found), PER_TRANSACTION):
         part = found[at : at + PER_TRANSACTION]
+        if at:
+            time.sleep(BREATH)
 
         def mark(tx: Transaction, done: list[Received] = part) -> None:
             received.taken(tx, done, now)
