@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from analyzers.world import START, World, day
+from benchmarks import false_pages
 
 from watchkeeper.analyzers.slo import budget, burn_rate, fallback, slow_burn
 from watchkeeper.analyzers.slo.core.periods import period
@@ -290,6 +291,7 @@ def test_a_slow_burn_is_told_with_slope_change_breach_and_cost() -> None:
     assert day(57) <= found.since <= day(90)
     assert found.interval is not None
     assert found.interval[0] < found.observed < found.interval[1]
+    assert found.evidence.snapshot["baseline_from"] == day(1).date().isoformat()
     assert world.findings(burn_rate.ANALYZER, day(121), declared) == ()
 
 
@@ -308,3 +310,13 @@ def test_what_is_detectable_is_where_the_gate_opens(days: int) -> None:
         least = detectable(row, 0.01, 60)
         if least is not None:
             assert least > row.burn
+
+
+def test_thin_healthy_traffic_wakes_nobody_and_an_outage_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short form of the benchmark, on seeds of its own."""
+    monkeypatch.setattr(false_pages, "SEEDS", range(41, 44))
+    monkeypatch.setattr(false_pages, "OUTAGE_RUNS", 1)
+    for target, rate in ((0.99, 5), (0.999, 60)):
+        told = false_pages.healthy(target, rate)
+        assert told["guarded_per_30_days"] <= 0.5 < 5 < told["naive_per_30_days"]
+    assert false_pages.outage(0.99, 60, 1.0)["guarded_minutes"] <= 15

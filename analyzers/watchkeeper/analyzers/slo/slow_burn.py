@@ -4,6 +4,8 @@ Once a day the days since a frozen baseline (the first eight weeks of traffic, a
 surprises; see ``core/slow.py`` for the method, what it estimates and when it misleads. Days that planned work touched
 are left out. Of outcomes only days count that have had time to be known. Told with the slope, the change since the
 baseline with its interval, when the objective would be missed at this rate, and its cost where a value is declared.
+The baseline is read from rollups: it stays the same as long as these are kept (``retention.rollups_days``, 400 days),
+after that the oldest eight weeks that are kept take its place; a finding's snapshot says which days it rests on.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class SlowBurn:
             readings.append(self._reading(objective, model, baseline, after, window, as_of))
             found = slow.rise(baseline, after)
             if found is not None:
-                finding = self._tell(declared, objective, model, settings, baseline, found, as_of)
+                finding = self._tell(declared, objective, model, settings, baseline, days[0].day, found, as_of)
                 findings.append(replace(finding, examples=examples(facts, objective, finding.window)))
         return Evaluation(tuple(findings), tuple(readings), frozenset(judged))
 
@@ -98,6 +100,7 @@ class SlowBurn:
         model: str,
         settings: Settings,
         baseline: slow.Baseline,
+        first: date,
         found: slow.Rise,
         as_of: datetime,
     ) -> Finding:
@@ -107,6 +110,7 @@ class SlowBurn:
             "total": found.total,
             "baseline": baseline.share,
             "baseline_days": baseline.days,
+            "baseline_from": first.isoformat(),
             "dispersion": baseline.dispersion,
             "slope_per_day": found.slope,
             "score": found.score,
