@@ -125,9 +125,11 @@ def test_a_silence_over_http_holds_is_named_audited_and_ended(
     (route,) = why(client, incident)["alerts"][0]["routes"]
     assert route["state"] == "held"
     assert route["words"] == "silenced by ada: known fault, until 2026-03-01 12:00:00 UTC"
+    assert client.get("/v1/incidents").json()["incidents"][0]["held_by"] == ["silenced by ada: known fault"]
     assert [one["id"] for one in client.get("/v1/silences").json()["silences"]] == [made["id"]]
     client.post(f"/v1/silences/{made['id']}/expire").raise_for_status()
     assert flush_due(control, pages, clock.now, LINKS) == 1
+    assert client.get("/v1/incidents").json()["incidents"][0]["held_by"] == []
     assert client.get("/v1/silences").json() == {"silences": []}
     assert client.get("/v1/silences", params={"expired": True}).json()["silences"][0]["state"] == "expired"
     with control.snapshot() as tx:

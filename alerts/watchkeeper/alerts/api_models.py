@@ -112,7 +112,7 @@ class VerdictOut(BaseModel):
 
 
 class IncidentOut(BaseModel):
-    """One incident as a line of a list."""
+    """One incident as a line of a list; ``held_by`` says what keeps it from being told."""
 
     id: str
     service: str
@@ -133,6 +133,7 @@ class IncidentOut(BaseModel):
     resolved_at: datetime | None
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    held_by: list[str]
     feedback: list[VerdictOut]
     evidence_url: str
 

@@ -32,6 +32,9 @@ from watchkeeper.store.control.records import Incident, IncidentEvent, Phase
 PER_RUN = 25
 """Groups in one transaction: on SQLite nobody else writes meanwhile."""
 
+SAID = {"repeat": "repeated", "escalated": "passed_on"}
+"""How a timeline calls messages that no news of the incident caused; there, escalated means that it became worse."""
+
 BREATH = 0.05
 """Seconds between two of many transactions: on SQLite a writer that waits looks only every so often for its turn."""
 
@@ -186,9 +189,9 @@ class Dispatch:
             number = outbox.count_of(self.tx, about[0].id, name) + 1
             row = message(notice, group.id, number, about[0], self.queued_at or now)
             written += outbox.put(self.tx, row, [one.id for one in about])
-        if decision.reason in {"repeat", "escalated"}:
+        if decision.reason in SAID:
             for one in decision.tell:
-                said = IncidentEvent(now, decision.reason, {"receivers": [*names], "route": group.route})
+                said = IncidentEvent(now, SAID[decision.reason], {"receivers": [*names], "route": group.route})
                 stored_incidents.note(self.tx, one.incident.id, said)
         return written
 

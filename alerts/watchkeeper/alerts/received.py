@@ -18,6 +18,9 @@ from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.received import Received
 
 PER_LOOK = 10_000
+PER_ROUND = 2_000
+"""Alerts taken before groups are looked at again: pages go first, and do not wait behind a storm."""
+
 PER_TRANSACTION = 200
 """Alerts in one transaction: while it lasts, on SQLite nobody else writes."""
 
@@ -37,7 +40,8 @@ def take(
     """Take what was posted or has ended into incidents, incident by incident; give the number of alerts."""
     with control.snapshot() as tx:
         found = received.waiting(tx, now, PER_LOOK)
-    found.sort(key=lambda one: about(one.labels))
+    found.sort(key=lambda one: (one.labels.get("severity") not in PAGES, about(one.labels)))
+    found = found[:PER_ROUND]
     for at in range(0, len(found), PER_TRANSACTION):
         part = found[at : at + PER_TRANSACTION]
         if at:

@@ -12,7 +12,7 @@ from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.message import Content, compose
 from watchkeeper.alerts.notification import Transition
 from watchkeeper.schemas.findings import Finding, Severity
-from watchkeeper.store.control import declared, feedback, findings, incidents, outbox
+from watchkeeper.store.control import declared, feedback, findings, groups, incidents, outbox
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.records import Incident, IncidentEvent, Member, Message, Sending, Verdict
 
@@ -23,9 +23,15 @@ def lines(tx: Transaction, found: Sequence[Incident], links: Links) -> list[shap
     keys = [key for incident in found for key in incident.finding_keys]
     latest = findings.get(tx, keys, snapshots=False)
     said = feedback.of_incidents(tx, [incident.id for incident in found])
+    held = groups.held(tx, [incident.id for incident in found])
     return [
         shapes.IncidentOut(
-            **_line(incident, compose(_now(incident), incident, latest, in_force, links.incident), said[incident.id])
+            **_line(
+                incident,
+                compose(_now(incident), incident, latest, in_force, links.incident),
+                said[incident.id],
+                held[incident.id],
+            )
         )
         for incident in found
     ]
@@ -38,7 +44,12 @@ def whole(tx: Transaction, incident: Incident, links: Links) -> shapes.IncidentS
     alerting = ranked(incident.members)
     context = [member for member in incident.members if not member.severity.alerts]
     return shapes.IncidentStory(
-        **_line(incident, content, feedback.of_incidents(tx, [incident.id])[incident.id]),
+        **_line(
+            incident,
+            content,
+            feedback.of_incidents(tx, [incident.id])[incident.id],
+            groups.held(tx, [incident.id])[incident.id],
+        ),
         text=content.text,
         contact=content.contact,
         runbook=content.runbook,
@@ -54,7 +65,7 @@ def _now(incident: Incident) -> Transition:
     return "fired" if incident.open else "resolved"
 
 
-def _line(incident: Incident, content: Content, said: Sequence[Verdict]) -> dict[str, Any]:
+def _line(incident: Incident, content: Content, said: Sequence[Verdict], held: Sequence[str]) -> dict[str, Any]:
     severities = [member.severity for member in incident.members]
     return {
         "id": incident.id,
@@ -76,6 +87,7 @@ def _line(incident: Incident, content: Content, said: Sequence[Verdict]) -> dict
         "resolved_at": incident.resolved_at,
         "acknowledged_at": incident.acknowledged_at,
         "acknowledged_by": incident.acknowledged_by,
+        "held_by": [*held],
         "feedback": [shapes.VerdictOut.model_validate(verdict, from_attributes=True) for verdict in said],
         "evidence_url": content.evidence_url,
     }

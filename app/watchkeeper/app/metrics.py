@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,6 +21,9 @@ class AlertCounts:
 
     incidents: dict[tuple[str, str], int]
     outbox: dict[str, int]
+    attempts: dict[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
+    oldest_seconds: float = 0.0
+    silences: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +123,16 @@ class ServerCollector:
         for state, count in counts.outbox.items():
             outbox.add_metric([state], count)
         yield outbox
+        attempts = CounterMetricFamily(
+            "watchkeeper_notifications", "Attempts to deliver, and why", labels=["receiver", "result", "reason"]
+        )
+        for labels, count in counts.attempts.items():
+            attempts.add_metric([*labels], count)
+        yield attempts
+        yield GaugeMetricFamily(
+            "watchkeeper_outbox_oldest_seconds", "Age of the oldest message that waits", value=counts.oldest_seconds
+        )
+        yield GaugeMetricFamily("watchkeeper_silences", "Silences that hold now", value=counts.silences)
 
     def _slos(self) -> Iterator[Metric]:
         """How the objectives stand; what is not known has no sample."""

@@ -41,7 +41,7 @@ from watchkeeper.schemas.errors import Unavailable
 from watchkeeper.schemas.findings import Finding, Window
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import Clock, EventClock, stored, wall
-from watchkeeper.store.control import declared, groups, incidents, outbox, watermarks
+from watchkeeper.store.control import declared, groups, incidents, outbox, silences, watermarks
 from watchkeeper.store.control import findings as stored_findings
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.leases import LeaseLost
@@ -209,9 +209,12 @@ class Rooms:
         """Count incidents and messages for the metrics."""
         with self.stores.control.snapshot() as tx:
             listed = incidents.listed(tx, states=OPEN, limit=None)
-            backlog = outbox.backlog(tx)
+            backlog, attempts = outbox.backlog(tx), outbox.attempts(tx)
+            silenced = len(silences.active(tx, self.clock()))
         states = Counter((i.state.value, i.told_severity.value if i.told_severity else "") for i in listed)
-        return AlertCounts(dict(states), {"waiting": backlog.waiting, "dead": backlog.dead})
+        oldest = max(0.0, (wall() - backlog.oldest).total_seconds()) if backlog.oldest else 0.0
+        waiting = {"waiting": backlog.waiting, "dead": backlog.dead}
+        return AlertCounts(dict(states), waiting, attempts, oldest, silenced)
 
     def evaluated_to(self) -> datetime | None:
         """Give the time up to which every analyzer has looked; None before the first round."""

@@ -286,6 +286,7 @@ class Incident(Row, frozen=True, kw_only=True):
     resolved_at: Time | None = None
     acknowledged_by: str | None = None
     acknowledged_at: Time | None = None
+    held_by: tuple[str, ...] = ()
     feedback: tuple[Verdict, ...] = ()
 
     @property

@@ -39,9 +39,13 @@ HAPPENED = {
     "opened": "opened", "fired": "told", "joined": "joined by another finding", "context": "context",
     "updated": "told again", "escalated": "became worse", "returned": "came back", "quiet": "one condition went quiet",
     "not_visible": "no longer visible", "resolved": "resolved", "acknowledged": "acknowledged", "feedback": "feedback",
+    "held": "not told", "repeated": "told again, as nobody acknowledged", "passed_on": "told to the next receiver",
+    "snoozed": "snoozed",
 }  # fmt: skip
 
-MAIN = {"opened", "fired", "updated", "escalated", "joined", "resolved", "acknowledged", "feedback"}
+MAIN = {"opened", "fired", "updated", "escalated", "joined", "resolved", "acknowledged", "feedback"} | {
+    "held", "passed_on", "snoozed",
+}  # fmt: skip
 """The moments that are shown at once; notices that come and go are folded away."""
 
 

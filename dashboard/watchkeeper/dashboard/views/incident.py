@@ -147,6 +147,7 @@ def _row(incident: rows.Incident, head: asked.Head) -> None:
         f"owned by {incident.owner}" if incident.owner else "",
         f"about {fmt.money(incident.impact.per_day, incident.impact.currency)} a day" if incident.impact else "",
         f"acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by else "",
+        f"not told: {', '.join(incident.held_by)}" if incident.held_by else "",
         respond.words_of(incident),
     ]
     with st.container(border=True, gap="xsmall"):

@@ -98,6 +98,17 @@ def save(tx: Transaction, *groups: Group) -> None:
         tx.write(insert(grouped_incident), inside)
 
 
+def held(tx: Transaction, incident_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Say for each of these incidents what keeps it from being told, as it was found when it was looked at last."""
+    found: dict[str, list[str]] = {key: [] for key in incident_ids}
+    for part in _chunks([*found]):
+        which = select(grouped_incident.c.incident_id, grouped_incident.c.held_by).distinct()
+        query = which.where(grouped_incident.c.incident_id.in_(part), grouped_incident.c.held_by.is_not(None))
+        for incident_id, words in tx.rows(query.order_by(grouped_incident.c.held_by)):
+            found[incident_id].append(words or "")
+    return found
+
+
 def look_again(tx: Transaction, now: datetime, incident_id: str | None = None) -> None:
     """Have groups looked at now: something changed about whether they may be told (all of them, or one incident's)."""
     late = or_(alert_group.c.next_at.is_(None), alert_group.c.next_at > now)

@@ -150,6 +150,13 @@ def newest_delivered(tx: Transaction, receivers: Iterable[str], since: datetime)
     return _read(tx, and_(own, standing, newest))
 
 
+def attempts(tx: Transaction) -> dict[tuple[str, str, str], int]:
+    """Count attempts by receiver, what came of them (delivered, retry, dead) and the transition that they told of."""
+    by = (table.c.receiver, delivery.c.outcome, table.c.transition)
+    query = select(*by, func.count()).join_from(delivery, table, delivery.c.outbox_id == table.c.id).group_by(*by)
+    return {(receiver, outcome, transition): count for receiver, outcome, transition, count in tx.rows(query)}
+
+
 def backlog(tx: Transaction) -> Backlog:
     """Count what has not arrived, over all receivers."""
     query = select(table.c.state, func.count(), func.min(table.c.created_at)).group_by(table.c.state)
