@@ -100,6 +100,7 @@ def test_one_line(client: Client, told: str) -> None:
         "resolved_at": None,
         "acknowledged_at": None,
         "acknowledged_by": None,
+        "held_by": [],
         "feedback": [],
         "evidence_url": f"http://127.0.0.1:8091/incident?id={told}",
     }
