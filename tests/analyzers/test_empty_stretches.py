@@ -69,7 +69,7 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=5, deadline=None, derandomize=True, database=None,
+    max_examples=3, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(
