@@ -11,6 +11,7 @@ import yaml
 from deploy.container import DEPLOY, ROOT
 
 from watchkeeper.app.metrics import AlertCounts, ServerCollector, text
+from watchkeeper.app.slos import Slos
 from watchkeeper.app.status import StatusReader
 from watchkeeper.collector.inbox import Inbox, Incoming
 from watchkeeper.collector.ledger import ClientBook
@@ -32,7 +33,9 @@ def exposed(tmp_path_factory):
     facts = FactStore()
     status = StatusReader("0", inbox, facts, wall, lambda: None, "")
     counts = AlertCounts({("firing", "page"): 1}, {"waiting": 1, "dead": 0})
-    exposed = text(ServerCollector(status, lambda: counts, [TargetState("http://127.0.0.1:1/metrics")])).decode()
+    exposed = text(
+        ServerCollector(status, lambda: counts, [TargetState("http://127.0.0.1:1/metrics")], lambda: Slos(wall(), ()))
+    ).decode()
     inbox.close()
     facts.close()
     return exposed
