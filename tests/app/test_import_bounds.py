@@ -98,7 +98,7 @@ class Doorman:
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.remote = Remote(f"http://127.0.0.1:{self.server.server_port}")
 
 
 @pytest.fixture
@@ -106,6 +106,7 @@ def doormen() -> Iterator[list[Doorman]]:
     made: list[Doorman] = []
     yield made
     for one in made:
+        one.remote.close()
         one.server.shutdown()
         one.server.server_close()
 
@@ -118,7 +119,7 @@ def importing(doormen: list[Doorman], *answers: tuple[int, str]) -> tuple[Import
     def wait(busy: Busy) -> None:
         waits.append(busy.retry_after)
 
-    return Import(Target("f.csv", "shop", "m"), Remote(doorman.url), wait=wait), waits, doorman
+    return Import(Target("f.csv", "shop", "m"), doorman.remote, wait=wait), waits, doorman
 
 
 def test_a_busy_server_is_waited_for_as_it_asks(doormen: list[Doorman]) -> None:

@@ -39,6 +39,10 @@ class Remote:
         except httpx.InvalidURL as error:
             raise SettingsError(f"{url!r} is no address of a server: {error}") from None
 
+    def close(self) -> None:
+        """Let its connections go, where the process lives on without it."""
+        self._client.close()
+
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read JSON."""
         return self._json(self._request("GET", path, params=dict(parameters or {})))

@@ -19,11 +19,13 @@ CHUNK = 500
 
 def insert(tx: Transaction, findings: Iterable[Finding]) -> list[Finding]:
     """Store those that are not stored yet, and give these."""
-    wanted = {finding.key: finding for finding in reversed([*findings])}
+    wanted: dict[str, Finding] = {}
+    for finding in findings:
+        wanted.setdefault(finding.key, finding)
     keys, known = [*wanted], set[str]()
     for at in range(0, len(keys), CHUNK):
         known |= {key for (key,) in tx.rows(select(table.c.key).where(table.c.key.in_(keys[at : at + CHUNK])))}
-    fresh = [finding for key, finding in reversed(wanted.items()) if key not in known]
+    fresh = [finding for key, finding in wanted.items() if key not in known]
     if fresh:
         tx.write(tx.insert(table).on_conflict_do_nothing(), [_row(finding) for finding in fresh])
     return fresh
