@@ -11,7 +11,8 @@ from alerts.samples import LINKS, START, finding
 
 from watchkeeper.alerts.dispatch import flush_due
 from watchkeeper.alerts.feedback import acknowledge
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.intake import no_change_known, record
+from watchkeeper.alerts.rounds import Rounds
 from watchkeeper.alerts.routing import Router, check_routes
 from watchkeeper.schemas.declared import Declarations, parse
 from watchkeeper.schemas.findings import DataState, Finding, Severity
@@ -349,3 +350,16 @@ def test_timers_are_rows(control: Control) -> None:
     later = Play(control, play.declared, START + timedelta(hours=2))
     later.wait(5)
     assert [(receiver, reason) for receiver, reason, _ in later.told()] == [("team", "fired"), ("boss", "escalated")]
+
+
+def test_a_replay_repeats_nothing_however_far_its_clock_is_ahead(control: Control) -> None:
+    play = Play(control, declarations(*receivers("team"), tree()))
+    record(
+        control, [finding("a", severity=Severity.PAGE)], play.declared, START + timedelta(hours=1), LINKS, waits=False
+    )
+    told = play.told()
+    assert len(told) == 1
+    replay = Rounds(control, lambda: play.declared, LINKS, no_change_known, waits=False)
+    assert replay.run_once(START + timedelta(days=90)) == 0
+    assert play.told() == told
+    assert Rounds(control, lambda: play.declared, LINKS, no_change_known).run_once(START + timedelta(days=90)) == 1
