@@ -185,8 +185,10 @@ def test_two_servers_sign_alike_and_the_key_is_kept(control: Control) -> None:
 
 def test_the_door_lets_only_signed_paths_pass(tmp_path: Path) -> None:
     key = tmp_path / "api.key"
-    with Server(tmp_path, {"WATCHKEEPER_AUTH_API_KEY_FILE": str(key)}) as server:
-        bare = httpx.Client(base_url=server.url, trust_env=False)
+    with (
+        Server(tmp_path, {"WATCHKEEPER_AUTH_API_KEY_FILE": str(key)}) as server,
+        httpx.Client(base_url=server.url, trust_env=False) as bare,
+    ):
         assert bare.get("/v1/incidents").status_code == 401
         assert bare.get("/respond/x").status_code == 403
         assert "not one of ours" in bare.get("/respond/x").text
