@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,7 @@ from collector.test_loader import Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.collector import chunk, framed
+from watchkeeper.collector import chunk, fitted, framed
 from watchkeeper.collector.decoders.events import OwnEvents
 from watchkeeper.collector.decoding import Events, Sent, Taken
 from watchkeeper.collector.inbox import Incoming, StoredBatch
@@ -28,6 +28,14 @@ KNOWN = ModelColumns({"n": "numeric", "c": "category", "odd": "numeric"}, {"plan
 TABLE = FeatureTable("shop", "m", "t")
 TABLE.columns.update({("feature", name): Column(name, "feature", kind, name) for name, kind in KNOWN.features.items()})
 TABLE.columns.update({("segment", name): Column(name, "segment", "category", name) for name in KNOWN.segments})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def of_any_size() -> Iterator[None]:
+    """Let bodies of a few events be kept as columns too."""
+    least, fitted.LEAST_BYTES = fitted.LEAST_BYTES, 0
+    yield
+    fitted.LEAST_BYTES = least
 
 
 def known(service: str, model: str) -> ModelColumns | None:
@@ -203,3 +211,9 @@ def test_a_body_that_cannot_be_stored_is_kept_as_lines() -> None:
     batch = chunk.poisoned(StoredBatch(1, "predictions", framed.ENCODING, TS * 10**6, None, 1, body, ()), "why")
     assert batch.rejects is not None
     assert batch.rejects["raw"].to_list() == [b'{"id":"a","service":"s"}\n']
+
+
+def test_a_small_body_stays_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitted, "LEAST_BYTES", 50_000)
+    few, many = [event(n) for n in range(10)], [event(n, features={"c": "x" * 60}) for n in range(500)]
+    assert [check(OwnEvents(), rows).encoding for rows in (few, many)] == ["", framed.ENCODING]
