@@ -29,6 +29,8 @@ def words(channel: Channel, observed: float, reference: float) -> str:
     'outcomes of segment:JFK 6.15 points above the rest by their scores over the last week, 0 points in the reference'
     >>> words(of("temp spread", "temp"), 0.182, 0.0811)
     'temp 1.5 times as widely spread as in the reference over the last week'
+    >>> words(of("slow excess", "latency_p99"), 0.0406, 0.0184)
+    'slow requests 2.2 times as far beyond the usual slowest tenth as in the reference, over the last week'
     >>> words(of("amount rank", "amount"), 0.644, 0.5)
     'amount at percentile 64 of the reference over the last week, 50 is usual'
     >>> words(of("failures", "ok", share=True), 0.05, 0.01), words(of("x mean", "x"), 6.9, 9.6)
@@ -47,9 +49,8 @@ def words(channel: Channel, observed: float, reference: float) -> str:
         segment = what == "residual"  # of a segment, less what its whole day has
         who, beside = (f"outcomes of {channel.subject}", "the rest by") if segment else ("outcomes", "what")
         return _beside(who, f"{_points(observed)} {beside} their scores{'' if segment else ' promise'}", usual)
-    if what == "spread" and reference > 0:
-        times = f"{math.sqrt(observed / reference):.2g} times"
-        return f"{channel.subject} {times} as widely spread as in the reference over the last week"
+    if what in ("spread", "slow excess") and reference > 0:
+        return _times(channel, what, observed / reference)
     if what == "rank":
         place, usual = f"{100 * observed:.0f}", f"{100 * reference:.0f}"
         return f"{channel.subject} at percentile {place} of the reference over the last week, {usual} is usual"
@@ -58,6 +59,14 @@ def words(channel: Channel, observed: float, reference: float) -> str:
 
 def _beside(name: str, observed: str, reference: str) -> str:
     return f"{name} {observed} over the last week, {reference} in the reference"
+
+
+def _times(channel: Channel, what: str, ratio: float) -> str:
+    if what == "spread":
+        return f"{channel.subject} {math.sqrt(ratio):.2g} times as widely spread as in the reference over the last week"
+    return (
+        f"slow requests {ratio:.2g} times as far beyond the usual slowest tenth as in the reference, over the last week"
+    )
 
 
 def _points(difference: float) -> str:
