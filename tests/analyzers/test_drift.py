@@ -90,7 +90,9 @@ def test_distances_along_the_axis_are_those_of_scipy_on_the_bins(bins: Bins, sta
     places = tuple(start + 2.0 * place for place in range(len(bins.now)))
     now, reference = (np.repeat(places, counts) for counts in (bins.now, bins.reference))
     line = Steps(places, bins)
-    assert KS.distance(line) == pytest.approx(stats.ks_2samp(now, reference, method="asymp").statistic, abs=1e-9)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of its p-value of very few rows, which nobody asks for
+        expected = stats.ks_2samp(now, reference, method="asymp").statistic
+    assert KS.distance(line) == pytest.approx(expected, abs=1e-9)
     found = EARTH.distance(line)
     if found is not None:
         assert found == pytest.approx(stats.wasserstein_distance(now, reference) / reference.std(), rel=1e-9, abs=1e-9)

@@ -6,6 +6,7 @@ which change is worth a word is the verdict's question, asked once, and always o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +30,7 @@ class Measured:
     n: int
 
 
-class Distance:
+class Distance(ABC):
     """A measure of every feature, the score and the prediction, once a day over a week."""
 
     name: str
@@ -44,9 +45,9 @@ class Distance:
         """How many rows it takes."""
         return {"min_rows": 200}
 
+    @abstractmethod
     def measure(self, feature: Feature) -> Measured | None:
         """Measure how far the window is from the reference; None where this feature has no such distance."""
-        raise NotImplementedError
 
     def readings(self, scope: Scope) -> Iterator[tuple[Reading, Feature]]:
         """Measure every feature of one model that has a reference and enough rows."""
@@ -87,13 +88,13 @@ class Distance:
 class BinDistance(Distance):
     """A distance that does not care which bins are neighbours: for numbers and categories alike."""
 
+    @abstractmethod
     def distance(self, bins: Bins) -> float:
         """Measure how far the window is from the reference."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expected(self, bins: Bins) -> float:
         """Give what the measure is on average when nothing changed, by the numbers of rows and bins."""
-        raise NotImplementedError
 
     def measure(self, feature: Feature) -> Measured | None:
         """Measure on the coarse bins, missing and unseen values included."""
@@ -103,13 +104,13 @@ class BinDistance(Distance):
 class StepDistance(Distance):
     """A distance along the axis of a number; categories have none."""
 
+    @abstractmethod
     def distance(self, steps: Steps) -> float | None:
         """Measure how far the window is from the reference; None where the reference has no scale."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expected(self, steps: Steps) -> float:
         """Give what the measure is on average when nothing changed."""
-        raise NotImplementedError
 
     def measure(self, feature: Feature) -> Measured | None:
         """Measure on the fine bins of finite values."""

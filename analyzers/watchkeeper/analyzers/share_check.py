@@ -15,6 +15,7 @@ the chance that ``run`` of ``days + run`` exchangeable days are all among the hi
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
@@ -144,7 +145,7 @@ class Told:
     examples: tuple[str, ...] = ()
 
 
-class ShareCheck:
+class ShareCheck(ABC):
     """A check of the data: what it counts and how it says so is the subclass's, all else is common."""
 
     name: str
@@ -157,13 +158,13 @@ class ShareCheck:
     span = timedelta(days=1)
     quiet = timedelta(days=7)
 
+    @abstractmethod
     def affected(self, row: FeatureRow) -> int:
         """Count the rows that the check is about."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell(self, scope: Scope, case: Case) -> Told | None:
         """Say it, or None where a second look shows that there is nothing to say."""
-        raise NotImplementedError
 
     @property
     def params(self) -> dict[str, Param]:

@@ -137,7 +137,7 @@ def _spare_the_collector() -> None:
     """Let the garbage collector never look again at what lives as long as the process, and not at every short list.
 
     A body of a thousand events makes thousands of tuples for some milliseconds: with Python's own threshold the
-    collector ran dozens of times over them, a sixth of what taking them in cost.
+    collector took a sixth of what taking them in cost.
     """
     gc.collect()
     gc.freeze()

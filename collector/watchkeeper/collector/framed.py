@@ -1,6 +1,6 @@
 """Predictions as columns in the inbox: an Arrow stream that was written here, after every value was looked at.
 
-A body that is kept so is decoded once in its life: the loader reads it a hundred times as fast as JSON. Columns are
+A body that is kept so is decoded once in its life: the loader reads it some forty times as fast as JSON. Columns are
 named like the store's; a feature's name begins with ``features.``, a segment's with ``segments.``.
 """
 
