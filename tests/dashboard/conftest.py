@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,12 @@ from dashboard.world import World
 from watchkeeper.dashboard.client import Client
 
 Serve = Callable[..., Stub]
+
+
+@pytest.fixture(autouse=True)
+def main_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit puts the page in place of ``__main__``; a process started later from this one would run it again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
