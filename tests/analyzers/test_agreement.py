@@ -7,7 +7,7 @@ from analyzers.world import World, day, from_day, made
 
 from watchkeeper.analyzers.quality import agreement
 from watchkeeper.analyzers.quality.core.kappa import Table
-from watchkeeper.schemas.findings import Severity
+from watchkeeper.schemas.findings import Severity, Window
 from watchkeeper.store.facts.batch import REVIEW_COLUMNS, Batch
 
 AGREEMENT = agreement.ANALYZER
@@ -133,3 +133,82 @@ def test_a_window_whose_outcomes_have_not_come_is_not_judged() -> None:
     frame = frame.with_columns(pl.when(lost).then(None).otherwise(pl.col("outcome_ts")).alias("outcome_ts"))
     evaluation = World().load(frame, fields=fields).with_reference().evaluate(AGREEMENT, day(40))
     assert (evaluation.findings, evaluation.readings, evaluation.judged) == ((), (), frozenset())
+
+
+def judged(world: World, frame: pl.DataFrame, turned: pl.Expr | None = None) -> World:
+    """Two judges that speak at once, long before the truth: one by label, one by a score, low for bad answers."""
+    rng = np.random.default_rng(5)
+    wrong = (frame["prediction"] != frame["outcome"]).to_numpy()
+    said = np.where(rng.random(frame.height) < 0.9, wrong, ~wrong)
+    score = np.where(wrong, 0.3, 0.7) + rng.normal(0, 0.1, frame.height)
+    if turned is not None:
+        off = frame.select(turned)[:, 0].to_numpy()
+        score = np.where(off, rng.uniform(0, 1, frame.height), score)
+    rows = pl.DataFrame({"prediction_id": [f"flights/m1/1/{number}" for number in range(frame.height)]})
+    rows = rows.with_columns(
+        frame["ts"].alias("prediction_ts"),
+        frame["ts"].alias("known_at"),
+        frame["ts"].alias("received_at"),
+        pl.lit("flights").alias("service"),
+    )
+    label = pl.Series("value", np.where(said, "false", "true"))
+    none = pl.lit(None, pl.Float64).alias("value_number")
+    faithful = rows.with_columns(label, none, pl.lit("faithful").alias("evaluation"))
+    helpful = rows.with_columns(
+        pl.Series("value", score).cast(pl.String),
+        pl.Series("value_number", score),
+        pl.lit("helpful").alias("evaluation"),
+    )
+    world.loader.load(Batch(outcomes=faithful))
+    world.loader.load(Batch(outcomes=helpful))
+    return world
+
+
+def late_truth(days: int = 45) -> pl.DataFrame:
+    return made(days=days).with_columns((pl.col("ts") + pl.duration(days=5)).alias("outcome_ts"))
+
+
+def test_evaluations_are_held_against_the_truth_and_scores_by_the_best_cut_of_the_reference() -> None:
+    frame = late_truth()
+    world = judged(World().load(frame), frame).with_reference()
+    readings = {(one.subject, one.metric): one for one in world.evaluate(AGREEMENT, day(40)).readings}
+    assert readings["evaluation:faithful", "agreement"].value == pytest.approx(0.9, abs=0.03)
+    assert readings["evaluation:faithful", "caught_share"].value == pytest.approx(0.9, abs=0.06)
+    assert readings["evaluation:helpful", "agreement"].value == pytest.approx(0.977, abs=0.015)
+    assert readings["evaluation:helpful", "kappa"].value > 0.85
+    assert readings["evaluation:helpful", "agreement"].window.end == day(35), "the truth takes five days, not none"
+    assert readings["evaluation:helpful", "agreement"].n == pytest.approx(1400, abs=5)
+    for number in range(28, 46, 3):
+        assert world.findings(AGREEMENT, day(number)) == ()
+
+
+def test_a_judge_that_no_longer_tells_right_from_wrong_is_a_ticket() -> None:
+    frame = late_truth()
+    world = judged(World().load(frame), frame, turned=from_day(26)).with_reference()
+    (finding,) = world.findings(AGREEMENT, day(40))
+    assert (finding.subjects, finding.severity) == (("evaluation:helpful",), Severity.TICKET)
+    assert finding.observed == pytest.approx(0.5, abs=0.05)
+    assert "Evaluation 'helpful' of m1 of flights said other than what came true" in finding.summary
+    assert len(finding.examples) == 3
+
+
+def test_without_the_truth_evaluations_stand_in_for_it_and_are_not_held_against_themselves() -> None:
+    frame = made(days=40)
+    world = judged(reviewed(World().load(frame.drop("outcome_ts")), frame), frame).with_reference()
+    readings = {one.subject for one in world.evaluate(AGREEMENT, day(35)).readings}
+    assert readings == {"reviews"}
+
+
+def test_a_judge_does_not_make_a_window_ripe_whose_truth_has_not_come() -> None:
+    frame = late_truth()
+    lost = from_day(26) & (pl.int_range(pl.len()) % 2 == 0)
+    frame = frame.with_columns(pl.when(lost).then(None).otherwise(pl.col("outcome_ts")).alias("outcome_ts"))
+    evaluation = judged(World().load(frame), frame).with_reference().evaluate(AGREEMENT, day(40))
+    assert (evaluation.findings, evaluation.readings, evaluation.judged) == ((), (), frozenset())
+
+
+def test_with_many_judges_the_usual_delay_is_that_of_the_truth() -> None:
+    frame = late_truth(days=30)
+    world = judged(World().load(frame), frame).with_reference()
+    [row] = world.reader.outcome_delay("flights", "m1", Window(day(0), day(14)), day(28)).rows(named=True)
+    assert (row["q50"], row["n"]) == (5.0, 14 * 200)

@@ -1,8 +1,11 @@
-"""Do checks, and the people who review, still say of an answer what later comes true?
+"""Do checks, evaluations, and the people who review, still say of an answer what later comes true?
 
-Each check by its name (a guardrail, an evaluator), and all human reviews together, against the outcomes of the newest
-week that has them: the share of answers that both judge alike, Cohen's kappa, and the share of wrong answers that was
-caught. A check that did not pass, and a review that did not approve, called the answer wrong. A ticket where the
+Each check by its name, each evaluation by its name (an outcome that is not the truth itself: a judge, a user's
+feedback), and all human reviews together, against the truth of the newest week that has it: the share of answers that
+both judge alike, Cohen's kappa, and the share of wrong answers that was caught. A check that did not pass, and a review
+that did not approve, called the answer wrong; an evaluation did by its label, or by a score on that side of a cut which
+best told wrong from right in the reference (Youden's J; the reference's own agreement is therefore a little flattered).
+Where no truth comes, checks and reviews are held against the evaluations. A ticket where the
 disagreement has risen beyond what the reference's days differ by: at most ``alerts_per_month`` false ones in 30 days
 over all checks. Misleads where what is checked, or reviewed, is chosen by how doubtful it looks (most reviews are), and
 where a blocked answer never has an outcome. Sources: Cohen, Educational and Psychological Measurement 20 (1960) 37;
@@ -15,6 +18,7 @@ Fleiss, Cohen and Everitt (1969).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,13 +29,32 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade, wilson
-from watchkeeper.analyzers.maturity import matured, monday
+from watchkeeper.analyzers.maturity import (
+    DAY,
+    MATURE,
+    MIN_KNOWN,
+    Matured,
+    known,
+    matured,
+    monday,
+    quality_days,
+    reference_quality_days,
+)
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.core.kappa import Table
 from watchkeeper.analyzers.quality.matured import Errors, compare
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
-from watchkeeper.store.facts.agreeing import Disagreeing, said_days
+from watchkeeper.store.facts.agreeing import (
+    ANY_OUTCOME,
+    Disagreeing,
+    Truth,
+    cuts,
+    is_anything_said,
+    said_days,
+    truth_delay,
+    truth_known,
+)
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
@@ -42,7 +65,7 @@ OFF = ("false_alarm", "missed")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One check, or the reviews: what it said of the window and of the reference, day by day."""
+    """One check or evaluation, or the reviews: what it said of the window and of the reference, day by day."""
 
     kind: str
     name: str
@@ -50,11 +73,12 @@ class Case:
     now: pl.DataFrame
     usual: pl.DataFrame
     maturity: float
+    truth: Truth
 
     @property
     def subject(self) -> str:
         """What readings and findings call it."""
-        return f"check:{self.name}" if self.kind == "check" else self.name
+        return self.name if self.kind == "review" else f"{self.kind}:{self.name}"
 
     @property
     def off(self) -> tuple[Errors, Errors]:
@@ -63,10 +87,10 @@ class Case:
 
 
 class Agreement:
-    """Checks and reviews against outcomes."""
+    """Checks, evaluations and reviews against outcomes."""
 
     name = "quality.agreement"
-    question = "Do checks, and the people who review, still say of an answer what later comes true?"
+    question = "Do checks, evaluations and people who review still say of an answer what later comes true?"
     every = timedelta(days=1)
     span = timedelta(days=7)
     quiet = timedelta(days=7)
@@ -77,7 +101,7 @@ class Agreement:
         return {"min_rows": 100, "min_rise": 0.03, "alerts_per_month": 0.01}
 
     def evaluate(self, facts: FactReader, declared: Declarations, window: Window, as_of: datetime) -> Evaluation:
-        """Judge every model with checks or reviews and outcomes."""
+        """Judge every model with checks, evaluations or reviews and outcomes."""
         findings: list[Finding] = []
         readings: list[Reading] = []
         judged: set[tuple[str, str]] = set()
@@ -127,25 +151,51 @@ class Agreement:
             unit="share",
             since=case.window.start,
             maturity=case.maturity,
-            examples=scope.examples(Disagreeing(case.kind, case.name, scope.as_of), case.window),
+            examples=scope.examples(Disagreeing(case.kind, case.name, scope.as_of, case.truth), case.window),
         )
 
 
 def _cases(scope: Scope) -> list[Case]:
     ripe = matured(scope)
+    if ripe is None or not is_anything_said(scope.facts.store(), scope.pair, ripe.window, scope.as_of):
+        return []
+    store, before = scope.facts.store(), monday(scope.as_of)
+    told, days = truth_delay(store, scope.pair, ripe.reference, before)
+    truth = ANY_OUTCOME
+    if told >= MIN_KNOWN:
+        truth = Truth(alone=True, cuts=cuts(store, scope.pair, ripe.reference, before))
+        ripe = _with_truth(scope, ripe.reference, told, DAY * math.ceil(max(0.0, days - 1e-6)))
     if ripe is None:
         return []
     reference, window = ripe.reference, ripe.window
-    store = scope.facts.store()
-    now = said_days(store, scope.pair, window, scope.as_of)
+    now = said_days(store, scope.pair, window, scope.as_of, truth)
     if now.height == 0:
         return []
-    usual = said_days(store, scope.pair, reference, monday(scope.as_of))
+    usual = said_days(store, scope.pair, reference, before, truth)
     names = now.select("kind", "name").unique().sort("kind", "name").rows()
     return [
-        Case(kind, name, window, now.filter(kind=kind, name=name), usual.filter(kind=kind, name=name), ripe.maturity)
+        Case(
+            kind,
+            name,
+            window,
+            now.filter(kind=kind, name=name),
+            usual.filter(kind=kind, name=name),
+            ripe.maturity,
+            truth,
+        )
         for kind, name in names
     ]
+
+
+def _with_truth(scope: Scope, reference: Window, told: int, delay: timedelta) -> Matured | None:
+    """Give the newest window whose truth has come; evaluations, which come sooner, do not make one ripe."""
+    window = Window(scope.window.start - delay, scope.window.end - delay)
+    if window.start < reference.end:
+        return None
+    made = known(quality_days(scope, window)).predictions
+    usual = told / max(known(reference_quality_days(scope, reference)).predictions, 1)
+    share = min(1.0, truth_known(scope.facts.store(), scope.pair, window, scope.as_of) / max(made, 1))
+    return Matured(reference, window, share) if share >= MATURE * min(usual, 1.0) else None
 
 
 def _enough(case: Case, least: float) -> bool:
@@ -187,7 +237,7 @@ def _read(scope: Scope, case: Case, least: float) -> Iterator[Reading]:
 
 
 def _summary(scope: Scope, case: Case, now: Errors, usual: Errors) -> str:
-    who = f"Check {phrases.quoted(case.name)}" if case.kind == "check" else "Human review"
+    who = "Human review" if case.kind == "review" else f"{case.kind.capitalize()} {phrases.quoted(case.name)}"
     return (
         f"{who} of {scope.model} of {scope.service} said other than what came true in {phrases.percent(now.rate)} of "
         f"{now.known:,} answers, {phrases.percent(usual.rate)} in the reference."

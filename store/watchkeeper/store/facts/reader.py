@@ -247,15 +247,18 @@ class FactReader:
         ).with_columns(pl.col("known", "correct", "wrong").fill_null(0), pl.selectors.ends_with("tive").fill_null(0))
 
     def outcome_delay(self, service: str, model: str, window: Window, as_of: datetime) -> pl.DataFrame:
-        """Say how many days pass between a prediction and its outcome: median, 90 % and 99 %."""
+        """Say how many days pass between a prediction and its outcome: median, 90 % and 99 %.
+
+        Of a prediction with evaluations and the truth it is the truth that is waited for.
+        """
         where, parameters = _scope(window, service, model)
         days = "epoch(known_at - prediction_ts) / 86400"
+        parameters |= {"as_of": stored(as_of)}
         return self.facts.read(
             f"""SELECT quantile_cont({days}, 0.5) AS q50, quantile_cont({days}, 0.9) AS q90,
                        quantile_cont({days}, 0.99) AS q99, count(*) AS n
-                FROM matched WHERE {where.replace("bucket", "prediction_ts")} AND known_at <= $as_of
-                AND (superseded_at IS NULL OR superseded_at > $as_of)""",
-            parameters | {"as_of": stored(as_of)},
+                FROM {in_force(self.facts, where.replace("bucket", "prediction_ts"), parameters)}""",
+            parameters,
         )
 
     def reviews(self, service: str, window: Window) -> pl.DataFrame:
