@@ -162,4 +162,5 @@ def test_the_first_line_is_short_and_nobody_fakes_a_line(
     assert content.title.startswith(severity.upper())
     assert content.title.isprintable()
     kinds = [line.split(" ", 1)[0] for line in content.text.splitlines()[1:]]
-    assert kinds == ["Service", "Since", "Look", "-", "Cost:", "Owner:", "Evidence:"]
+    runbook = ["Runbook:"] if severity == "page" else []
+    assert kinds == ["Service", "Since", "Look", "-", "Cost:", "Owner:", *runbook, "Evidence:"]

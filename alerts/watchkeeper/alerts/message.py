@@ -1,19 +1,21 @@
 """What does a message about an incident say? One text for the person woken at 3 a.m., and its parts. Pure.
 
 The first line says how loud, which service, what. Then: since when, where to look first, how sure, what it costs,
-what changed before, who owns it, where the proof is. What is not known is said to be not known.
+what changed before, who owns it, where the proof is. What is not known is said to be not known. Of an objective it says
+in lines of their own how fast its error budget goes, and when that is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from watchkeeper.alerts.incidents import LOUDNESS, ranked, subjects
 from watchkeeper.alerts.notification import Transition
-from watchkeeper.alerts.wording import duration, how_sure, measured, moment, number, one_line
+from watchkeeper.alerts.wording import burning, duration, how_sure, left, measured, moment, named, number, one_line
 from watchkeeper.schemas.declared import Declarations, System
-from watchkeeper.schemas.findings import DataState, Finding, Impact, Severity
+from watchkeeper.schemas.findings import DataState, ErrorBudget, Finding, Impact, Severity
 from watchkeeper.store.control.records import Incident, Member
 
 TITLE_LENGTH = 110
@@ -21,6 +23,7 @@ SERVICE_LENGTH = 40
 SHOWN_FINDINGS = 5
 SHOWN_SUBJECTS = 6
 SHOWN_EXAMPLES = 3
+SHOWN_BUDGETS = 3
 
 DATA_WORDS = {
     DataState.PARTIAL: "a part of the data is missing",
@@ -47,6 +50,9 @@ class Content:
     fallback: str | None
     evidence_url: str
     examples: tuple[str, ...]
+    since: datetime
+    budgets: tuple[ErrorBudget, ...]
+    last_change: str | None
 
 
 def compose(
@@ -69,7 +75,8 @@ def compose(
     shown = [findings[member.last_key] for member in members if member.last_key in findings]
     about = [member for member in members if member.fingerprint in first] or members
     severity = max((member.severity for member in about), key=LOUDNESS.__getitem__, default=Severity.TICKET)
-    what = shown[0].summary if shown else ", ".join(subjects(incident.members))
+    said = shown[0].summary if shown else ", ".join(subjects(incident.members))
+    what = said.removeprefix(f"{incident.service}: ")  # the title names the service
     loud = {"fired": severity.upper(), "updated": f"{severity.upper()} (update)", "resolved": "RESOLVED"}[transition]
     title = one_line(f"{loud} {one_line(incident.service, SERVICE_LENGTH)}: {what}", TITLE_LENGTH)
     system = declared.system_of(incident.service)
@@ -78,17 +85,21 @@ def compose(
     names = list(dict.fromkeys([*subjects(about), *subjects(incident.members)]))  # what is new comes first
     url = evidence_url(incident.id)
     examples = tuple(dict.fromkeys(one for finding in shown for one in finding.examples))
+    budgets = _budgets(shown)
+    began = _began(incident, findings)
     lines = [
         title,
         f"Service {one_line(incident.service, 200)}, model {one_line(incident.model, 200)}, incident {incident.id}.",
-        _since(transition, incident, findings),
-        f"Look first at: {', '.join(one_line(name, 80) for name in names[:SHOWN_SUBJECTS])}.",
+        _since(transition, incident, began),
+        f"Look first at: {', '.join(named(name) for name in names[:SHOWN_SUBJECTS])}.",
         *_findings(members, findings),
+        *(f"Burn rate: {burning(one)}." for one in budgets),
+        *(f"Error budget of {one_line(one.objective, 80)}: {left(one)}." for one in budgets),
         *_examples(examples),
         f"Cost: {cost}.",
         *([f"Changed before: {one_line(last_change, 300)} (a candidate, no proof)."] if last_change else []),
         *([f"Data: {DATA_WORDS[incident.data_state]}."] if incident.data_state in DATA_WORDS else []),
-        *_owner(system, incident.service),
+        *_owner(system, incident.service, pages=severity is Severity.PAGE),
         f"Evidence: {url}",
     ]
     return Content(
@@ -105,13 +116,19 @@ def compose(
         fallback=system.fallback if system else None,
         evidence_url=url,
         examples=examples,
+        since=began,
+        budgets=budgets,
+        last_change=last_change,
     )
 
 
-def _since(transition: Transition, incident: Incident, findings: Mapping[str, Finding]) -> str:
+def _began(incident: Incident, findings: Mapping[str, Finding]) -> datetime:
     keys = {key for member in incident.alerting for key in (member.first_key, member.last_key)}
     known = [findings[key] for key in keys if key in findings]
-    began = min([incident.opened_at, *(finding.since or finding.window.start for finding in known)])
+    return min([incident.opened_at, *(finding.since or finding.window.start for finding in known)])
+
+
+def _since(transition: Transition, incident: Incident, began: datetime) -> str:
     noticed = incident.fired_at or incident.opened_at
     late = duration(noticed - began) if noticed > began else "at once"
     words = f"Since {moment(began)}, noticed {moment(noticed)} ({late}{'' if late == 'at once' else ' later'})."
@@ -120,12 +137,23 @@ def _since(transition: Transition, incident: Incident, findings: Mapping[str, Fi
     return words
 
 
+def _budgets(shown: Iterable[Finding]) -> tuple[ErrorBudget, ...]:
+    """Give the error budgets that findings speak of, each objective once, the fastest burning first."""
+    fastest: dict[str, ErrorBudget] = {}
+    for finding in shown:
+        one = finding.budget
+        if one is not None and (one.objective not in fastest or one.burn > fastest[one.objective].burn):
+            fastest[one.objective] = one
+    return tuple(sorted(fastest.values(), key=lambda one: -one.burn)[:SHOWN_BUDGETS])
+
+
 def _findings(members: list[Member], findings: Mapping[str, Finding]) -> list[str]:
     lines: list[str] = []
     for member in members[:SHOWN_FINDINGS]:
         finding = findings.get(member.last_key)
         if finding is not None:
-            said = f"- {member.severity.upper()} {one_line(finding.subject, 80)}: {one_line(finding.summary, 300)}"
+            summary = one_line(finding.summary.removeprefix(f"{finding.service}: "), 300).rstrip(".")
+            said = f"- {member.severity.upper()} {named(finding.subject)}: {summary}"
             lines.append(f"{said}. Measured: {measured(finding)}. How sure: {how_sure(finding)}.")
     if len(members) > SHOWN_FINDINGS:
         lines.append(f"- and {len(members) - SHOWN_FINDINGS} more, see the evidence")
@@ -145,13 +173,20 @@ def _cost(impact: Impact | None, value_declared: bool) -> str:
     return "not known: no value model is declared"
 
 
-def _owner(system: System | None, service: str) -> list[str]:
+def _owner(system: System | None, service: str, *, pages: bool) -> list[str]:
     if system is None:
-        return [f"Owner: nobody declared an owner for {one_line(service, 200)}: add a System in watchkeeper.d."]
+        nobody = f"Owner: nobody declared an owner for {one_line(service, 200)}: add a System in watchkeeper.d."
+        return [nobody, *([_no_runbook(service)] if pages else [])]
     contact = f", contact {one_line(system.contact, 300)}" if system.contact else ""
     lines = [f"Owner: {one_line(system.owner, 200)}{contact}."]
     if system.runbook:
         lines.append(f"Runbook: {one_line(system.runbook, 500)}")
+    elif pages:
+        lines.append(_no_runbook(system.name))
     if system.fallback:
         lines.append(f"Fall back on: {one_line(system.fallback, 300)}")
     return lines
+
+
+def _no_runbook(name: str) -> str:
+    return f"Runbook: none is declared for {one_line(name, 200)}: add it to its System."

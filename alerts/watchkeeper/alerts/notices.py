@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from watchkeeper.alerts.grouping import Decision, Telling
 from watchkeeper.alerts.incidents import LOUDNESS, ranked
 from watchkeeper.alerts.labels import labels_of
 from watchkeeper.alerts.links import Links
-from watchkeeper.alerts.message import TITLE_LENGTH, Content, compose
+from watchkeeper.alerts.message import SHOWN_EXAMPLES, TITLE_LENGTH, Content, compose
 from watchkeeper.alerts.notification import Alert, Notification, Transition
 from watchkeeper.alerts.wording import how_sure, measured, one_line
 from watchkeeper.schemas.declared import Declarations
@@ -80,6 +81,11 @@ class Writer:
             group_key=decision.group.key,
             group_labels=decision.group.labels,
             truncated=max(0, len(alerts) - MOST_ALERTS),
+            since=content.since,
+            impact=content.impact,
+            budgets=content.budgets,
+            examples=content.examples[:SHOWN_EXAMPLES],
+            last_change=content.last_change,
         )
 
     def _content(self, transition: Transition, telling: Telling, found: Mapping[str, Finding]) -> Content:
@@ -159,4 +165,10 @@ def _alert(member: Member, finding: Finding, incident: Incident, declared: Decla
         starts_at=member.first_at,
         ends_at=ended,
         labels=labels_of(member, incident, declared),
+        observed=finding.observed,
+        interval=finding.interval if finding.interval and all(map(math.isfinite, finding.interval)) else None,
+        reference=finding.reference,
+        unit=finding.unit,
+        n=finding.evidence.n,
+        budget=finding.budget,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
-from watchkeeper.schemas.findings import Severity
+from watchkeeper.schemas.findings import ErrorBudget, Impact, Severity
 
 Transition = Literal["fired", "updated", "acknowledged", "resolved"]
 
@@ -16,7 +16,9 @@ Transition = Literal["fired", "updated", "acknowledged", "resolved"]
 class Alert:
     """One condition of the incident. ``fingerprint`` stays the same from firing to resolved, over all episodes.
 
-    ``labels`` are all those by which it is routed and grouped.
+    ``labels`` are all those by which it is routed and grouped. ``observed`` with its ``interval`` stands against
+    ``reference``, all in ``unit``, and rests on ``n`` rows; ``budget`` is the error budget of the objective that it is
+    about.
     """
 
     fingerprint: str
@@ -29,6 +31,12 @@ class Alert:
     starts_at: datetime
     ends_at: datetime | None
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    observed: float | None = None
+    interval: tuple[float, float] | None = None
+    reference: float | None = None
+    unit: str = ""
+    n: int | None = None
+    budget: ErrorBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ class Notification:
     called the last message about the same incident, ``respond_url`` the signed address where people answer: the sender
     fills these in, and ``sent_at``. ``reason`` is fired, updated, resolved, repeat or escalated. The group is what is
     told together: it may hold several incidents, of which ``incident_id`` is the first, and more alerts than are listed
-    (``truncated``).
+    (``truncated``). ``since``, ``impact``, ``budgets``, ``examples`` and ``last_change`` are what the text says of the
+    loudest incident, for systems that do not read text; ``impact`` None: what it costs is not known.
     """
 
     key: str
@@ -80,6 +89,11 @@ class Notification:
     group_key: str = ""
     group_labels: dict[str, str] = field(default_factory=dict[str, str])
     truncated: int = 0
+    since: datetime | None = None
+    impact: Impact | None = None
+    budgets: tuple[ErrorBudget, ...] = ()
+    examples: tuple[str, ...] = ()
+    last_change: str | None = None
 
 
 class Notifier(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from watchkeeper.alerts.notification import Alert, Notification
+from watchkeeper.alerts.wording import burning, left, number
 
 
 def labels_of(alert: Alert, notification: Notification) -> dict[str, str]:
@@ -23,12 +24,19 @@ def labels_of(alert: Alert, notification: Notification) -> dict[str, str]:
 
 def annotations_of(alert: Alert, notification: Notification) -> dict[str, str]:
     """Give what changes from message to message; in a label it would make another alert each time."""
+    impact = notification.impact
     optional = {
         "runbook_url": notification.runbook,
         "owner": notification.owner,
         "contact": notification.contact,
         "fallback": notification.fallback,
         "respond_url": notification.respond_url,
+        "burn_rate": burning(alert.budget) if alert.budget else None,
+        "error_budget": left(alert.budget) if alert.budget else None,
+        "since": rfc3339(notification.since) if notification.since else None,
+        "cost_per_day": number(impact.per_day, impact.currency) if impact else None,
+        "last_change": notification.last_change,
+        "examples": ", ".join(notification.examples),
     }
     return {
         "summary": alert.summary,

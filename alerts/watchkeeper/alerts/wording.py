@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from watchkeeper.schemas.findings import Finding
+from watchkeeper.schemas.durations import rough
+from watchkeeper.schemas.findings import ErrorBudget, Finding
 
 
 def one_line(text: str, limit: int) -> str:
@@ -15,6 +16,19 @@ def one_line(text: str, limit: int) -> str:
     """
     clean = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
+
+
+SUBJECTS = {"ok": "failed requests", "checks": "failed checks", "attempts": "retries"}
+"""Fields of events that say little as the name of what is wrong."""
+
+
+def named(subject: str) -> str:
+    """Name a subject in a message.
+
+    >>> named("ok"), named("segment:UA")
+    ('failed requests', 'segment:UA')
+    """
+    return one_line(SUBJECTS.get(subject, subject), 80)
 
 
 def number(value: float, unit: str = "") -> str:
@@ -67,13 +81,72 @@ def chance(p_value: float) -> str:
 
 def measured(finding: Finding) -> str:
     """Say what was measured, how exactly, and against what."""
-    words = f"{number(finding.observed, finding.unit)}"
-    if finding.interval is not None:
-        low, high = (number(end, finding.unit) for end in finding.interval)
-        words += f" (most likely between {low} and {high})"
+    budget = finding.budget
+    if budget is not None and finding.unit == "share":
+        told = f"told from {number(finding.reference, finding.unit)}" if finding.reference is not None else ""
+        return f"{number(finding.observed, finding.unit)} of the error budget is spent, {told}".removesuffix(", ")
+    if budget is not None:
+        allowed = f"{number(1 - budget.target, 'share')} is allowed (target {_exact(budget.target)})"
+        return f"{number(budget.bad, 'share')} bad{_between(budget.interval, 'share')}, {allowed}"
+    words = number(finding.observed, finding.unit) + _between(finding.interval, finding.unit)
     if finding.reference is not None:
         words += f", expected {number(finding.reference, finding.unit)}"
     return words
+
+
+def burning(budget: ErrorBudget) -> str:
+    """Say how fast an error budget goes.
+
+    >>> from watchkeeper.schemas.findings import Window
+    >>> span = Window(datetime(2026, 3, 1, 9, tzinfo=UTC), datetime(2026, 3, 1, 10, tzinfo=UTC))
+    >>> one = ErrorBudget("fast", 0.99, span, 0.24, (0.2, 0.29), 24.0, 0.6, None, 13.44)
+    >>> burning(one)
+    '24 times what fast allows over the last 60 minutes (most likely between 20 and 29), told from 13.4; 1 is on budget'
+    """
+    low, high = (end / (1 - budget.target) for end in budget.interval)
+    words = f"{number(budget.burn)} times what {one_line(budget.objective, 80)} allows"
+    words += f" over the last {rough(budget.over.length)}{_between((low, high))}"
+    return (
+        words
+        + (f", told from {number(budget.burn_limit)}" if budget.burn_limit is not None else "")
+        + "; 1 is on budget"
+    )
+
+
+def left(budget: ErrorBudget) -> str:
+    """Say how much of an error budget is left, and how long it lasts at this burn rate.
+
+    >>> from watchkeeper.schemas.findings import Window
+    >>> span = Window(datetime(2026, 3, 1, 9, tzinfo=UTC), datetime(2026, 3, 1, 10, tzinfo=UTC))
+    >>> gone = datetime(2026, 3, 1, 22, tzinfo=UTC)
+    >>> left(ErrorBudget("fast", 0.99, span, 0.24, (0.2, 0.29), 24.0, 0.6, gone))
+    '60 % is left, gone in about 12 hours at this rate (2026-03-01 22:00 UTC)'
+    >>> left(ErrorBudget("fast", 0.99, span, 0.24, (0.2, 0.29), 24.0, -0.25))
+    'spent, and 25 % more than there was'
+    """
+    if budget.left <= 0:
+        over = number(-budget.left, "share")
+        return "spent" if budget.left > -0.0005 else f"spent, and {over} more than there was"
+    words = f"{number(budget.left, 'share')} is left"
+    if budget.gone_at is None:
+        return f"{words}, enough for the whole period at this rate"
+    return f"{words}, gone in about {rough(budget.gone_at - budget.over.end)} at this rate ({moment(budget.gone_at)})"
+
+
+def _between(interval: tuple[float, float] | None, unit: str = "") -> str:
+    if interval is None:
+        return ""
+    low, high = (number(end, unit) for end in interval)
+    return f" (most likely between {low} and {high})"
+
+
+def _exact(share: float) -> str:
+    """Give a target with all its nines.
+
+    >>> _exact(0.9995)
+    '99.95 %'
+    """
+    return f"{100 * share:.8g} %"
 
 
 def how_sure(finding: Finding) -> str:

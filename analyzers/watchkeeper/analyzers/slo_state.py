@@ -11,7 +11,7 @@ from watchkeeper.analyzers.slo.core.periods import period
 from watchkeeper.analyzers.slo.core.policy import HOUR, Row, Seeing, burning, rows_of, seeing
 from watchkeeper.analyzers.slo_counts import BadRequests, bad_requests, matured_end, outcomes, planned_for
 from watchkeeper.schemas.declared import Declarations
-from watchkeeper.schemas.findings import Window
+from watchkeeper.schemas.findings import ErrorBudget, Window
 from watchkeeper.schemas.objectives import Objective, Planned
 
 if TYPE_CHECKING:
@@ -94,6 +94,22 @@ class State:
     def left_for(self, burn: float) -> timedelta:
         """How long what is left lasts at this burn rate; nothing once it is spent."""
         return self.objective.period * (max(self.budget_left(), 0.0) / burn)
+
+    def error_budget(self, length: timedelta, burn_limit: float | None = None) -> ErrorBudget:
+        """Give what a message says of the budget, with the burn over the last stretch of this length."""
+        count = self.over(length)
+        burn, left = self.burn(count), self.budget_left()
+        return ErrorBudget(
+            objective=self.objective.name,
+            target=self.objective.target,
+            over=Window(self.end - length, self.end),
+            bad=count.share,
+            interval=wilson(count.affected, count.rows),
+            burn=burn,
+            left=left,
+            gone_at=self.end + self.left_for(burn) if 0 < left <= burn else None,
+            burn_limit=burn_limit,
+        )
 
     @property
     def sli(self) -> tuple[float, float, float] | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from watchkeeper.analyzers.phrases import span_words
 from watchkeeper.analyzers.slo_state import ALL_MODELS
-from watchkeeper.schemas.findings import Window
+from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.findings import Impact, Window
 from watchkeeper.schemas.objectives import Objective
 from watchkeeper.store.facts.examples import Requests
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
 
-HOUR = timedelta(hours=1)
 SHOWN = frozenset({"latency", "errors", "check_failures", "late", "retries"})
 """Measures whose bad requests can be looked up."""
 SUBJECTS = {
@@ -32,6 +31,8 @@ SUBJECTS = {
     "evaluation_lag": "evaluation",
 }
 """What a finding about each measure is about."""
+PRICED: dict[str, Literal["error", "wrong"]] = {"errors": "error", "quality": "wrong"}
+"""The kind of outcome whose declared value one bad event of a measure costs."""
 EVENTS = {"quality": "answers whose outcome is known", "evaluation_lag": "looks"}
 """What is counted, in words, where it is not requests."""
 
@@ -43,15 +44,16 @@ def counted(objective: Objective) -> str:
     )
 
 
-def rough(length: timedelta) -> str:
-    """Round a time to one unit.
-
-    >>> rough(timedelta(hours=50)), rough(timedelta(hours=5)), rough(timedelta(minutes=7))
-    ('2 days', '5 hours', '7 minutes')
-    """
-    hours = length / HOUR
-    number, unit = (hours / 24, "day") if hours >= 48 else (hours, "hour") if hours >= 2 else (hours * 60, "minute")
-    return f"{round(number)} {unit}{'' if round(number) == 1 else 's'}"
+def impact_of(
+    declared: Declarations, objective: Objective, per_day: float, called: str = "bad events"
+) -> Impact | None:
+    """Give what so many bad events a day cost; None where no value is declared for them."""
+    kind = PRICED.get(objective.sli.measure)
+    model = next((value for value in declared.values if value.service == objective.service), None)
+    worth = None if model is None or kind is None else model.values.get(kind)
+    if model is None or worth is None:
+        return None
+    return Impact(-worth * per_day, model.currency, f"{per_day:.0f} {called} a day at {-worth:g} {model.currency} each")
 
 
 def examples(facts: FactReader, objective: Objective, window: Window) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How long: one way to write a span of time in files, settings and options."""
+"""How long: one way to write a span of time in files, settings and options, and one to say it roughly."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ def duration(text: str) -> timedelta:
     if span <= timedelta(0):
         raise ValueError(f"{text!r} is not longer than nothing")
     return span
+
+
+def rough(length: timedelta) -> str:
+    """Round a time to one unit.
+
+    >>> rough(timedelta(hours=50)), rough(timedelta(hours=5)), rough(timedelta(minutes=7))
+    ('2 days', '5 hours', '7 minutes')
+    """
+    hours = length / timedelta(hours=1)
+    number, unit = (hours / 24, "day") if hours >= 48 else (hours, "hour") if hours >= 2 else (hours * 60, "minute")
+    return f"{round(number)} {unit}{'' if round(number) == 1 else 's'}"

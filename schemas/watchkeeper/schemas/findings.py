@@ -60,6 +60,28 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """How the error budget of an objective stood when a finding spoke of it.
+
+    ``bad`` is the share of bad events over ``over``, ``interval`` its 95 % interval; ``burn`` is that share over the
+    one that the target allows: 1 is just on budget. ``burn_limit`` is the burn from which it is told, where there is
+    one. ``left`` is the share of the budget that is left, below 0 once overspent; at this burn it is gone at
+    ``gone_at`` (None: it is gone already, or lasts for the whole period). Misleads where an hour
+    is not like those that follow.
+    """
+
+    objective: str
+    target: float
+    over: Window
+    bad: float
+    interval: tuple[float, float]
+    burn: float
+    left: float
+    gone_at: datetime | None = None
+    burn_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Why to believe it.
 
@@ -83,6 +105,7 @@ class Finding:
     names of what it is about, the most likely cause first ("carrier", "segment:UA", "latency", "error", ...).
     ``active`` False says that the condition no longer holds: it lets an open incident resolve. ``examples`` are the
     ids of a few predictions that show it, for a person to look at; the numbers rest on all rows of the window.
+    ``budget`` belongs to findings about objectives.
     ``labels`` are for routing, beside those that every alert has: ``slo``, ``environment``; what changes from time
     to time is no label.
     """
@@ -109,6 +132,7 @@ class Finding:
     data_state: DataState = DataState.OK
     active: bool = True
     examples: tuple[str, ...] = ()
+    budget: ErrorBudget | None = None
     labels: dict[str, str] = field(default_factory=dict[str, str])
 
     @property

@@ -15,7 +15,7 @@ from watchkeeper.alerts.notification import Notification
 from watchkeeper.alerts.posting import address, post
 from watchkeeper.alerts.prometheus_alerts import rfc3339
 from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
-from watchkeeper.alerts.wording import one_line
+from watchkeeper.alerts.wording import burning, left, number, one_line
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.findings import Json, Severity
 
@@ -65,11 +65,17 @@ def event(notification: Notification) -> dict[str, Json]:
     links: list[Json] = [{"href": notification.evidence_url, "text": "Evidence"}]
     if notification.runbook and notification.runbook.startswith(("https://", "http://")):
         links.append({"href": notification.runbook, "text": "Runbook"})
+    impact = notification.impact
     details: dict[str, Json] = {
         "message": notification.text[:SHOWN_TEXT],
         "incident": notification.incident_id,
         "subjects": ", ".join(notification.subjects),
         "owner": notification.owner or "",
+        **{f"burn rate of {one.objective}": burning(one) for one in notification.budgets},
+        **{f"error budget of {one.objective}": left(one) for one in notification.budgets},
+        **({"cost a day": number(impact.per_day, impact.currency)} if impact else {}),
+        **({"last change": notification.last_change} if notification.last_change else {}),
+        **({"examples": ", ".join(notification.examples)} if notification.examples else {}),
     }
     payload: dict[str, Json] = {
         "summary": one_line(notification.title, SUMMARY_LENGTH),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Snapshot, settings_for
-from watchkeeper.analyzers.slo.core.policy import MIN_BAD
+from watchkeeper.analyzers.slo.core.policy import DAY, MIN_BAD
 from watchkeeper.analyzers.slo_state import State, state_of
 from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples
 from watchkeeper.schemas.declared import Declarations
@@ -88,8 +88,11 @@ class Budget:
             ),
             evidence=Evidence("budget policy", whole.rows, None, "C", snapshot),
             reference=step.at,
+            unit="share",
             maturity=state.bad.maturity,
             examples=shown,
+            budget=state.error_budget(max(DAY, state.bad.finest)),
+            labels={"slo": objective.name},
         )
 
 

@@ -21,12 +21,13 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Settings, Snapshot, settings_for
 from watchkeeper.analyzers.intervals import Count, wilson
 from watchkeeper.analyzers.phrases import span_words
-from watchkeeper.analyzers.slo.core.policy import HOUR, MINUTE, Row
+from watchkeeper.analyzers.slo.core.policy import DAY, HOUR, MINUTE, Row
 from watchkeeper.analyzers.slo_counts import SLICED, SLICES, young_slices
 from watchkeeper.analyzers.slo_own import with_own
 from watchkeeper.analyzers.slo_state import State, state_of
-from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, rough
+from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, impact_of
 from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.durations import rough
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Json, Severity, Window
 from watchkeeper.schemas.objectives import COUNTED, Objective
 from watchkeeper.store.clock import utc
@@ -75,7 +76,7 @@ class BurnRate:
                 readings += self._slices(facts, declared, state)
             if (as_of - EPOCH) % READINGS_EVERY == timedelta(0):
                 readings += self._readings(state)
-            finding = self._finding(facts, state, settings)
+            finding = self._finding(facts, declared, state, settings)
             findings += [finding] if finding else []
         return Evaluation(tuple(findings), tuple(readings), frozenset(judged))
 
@@ -84,7 +85,7 @@ class BurnRate:
         bad, total = cast("list[int]", snapshot["long"])
         return Count(bad, total).share / cast("float", snapshot["budget"])
 
-    def _finding(self, facts: FactReader, state: State, settings: Settings) -> Finding | None:
+    def _finding(self, facts: FactReader, declared: Declarations, state: State, settings: Settings) -> Finding | None:
         """Tell of the loudest row that burns, the fastest first."""
         budget = state.objective.budget
         for row in state.rows:
@@ -101,10 +102,18 @@ class BurnRate:
                     "burn_limit": row.burn,
                     "cannot_fire": skipped,
                 }
-                return self._tell(facts, state, settings, row, snapshot)
+                return self._tell(facts, declared, state, settings, row, snapshot)
         return None
 
-    def _tell(self, facts: FactReader, state: State, settings: Settings, row: Row, snapshot: Snapshot) -> Finding:
+    def _tell(
+        self,
+        facts: FactReader,
+        declared: Declarations,
+        state: State,
+        settings: Settings,
+        row: Row,
+        snapshot: Snapshot,
+    ) -> Finding:
         objective, long = state.objective, state.over(row.long)
         observed = self.recompute(snapshot)
         lower, upper = wilson(long.affected, long.rows)
@@ -121,8 +130,7 @@ class BurnRate:
             severity=settings.severity_or(row.severity),
             summary=phrases.sentence(
                 f"{objective.service}: {phrases.percent(long.share)} of {counted(objective)} missed {objective.name} "
-                f"in the last {span_words(row.long)}, {observed:.1f} times what the target allows; "
-                f"{_exhaustion(state, observed)}."
+                f"in the last {span_words(row.long)}; {_exhaustion(state, observed)}."
             ),
             evidence=Evidence(
                 f"burn over {span_words(row.long)} and {span_words(row.short)}", long.rows, None, "C", snapshot
@@ -131,8 +139,11 @@ class BurnRate:
             reference=row.burn,
             effect=observed - row.burn,
             unit="times the budget",
+            impact=impact_of(declared, objective, long.affected * (DAY / row.long)),
             maturity=state.bad.maturity,
             examples=examples(facts, objective, window),
+            budget=state.error_budget(row.long, row.burn),
+            labels={"slo": objective.name},
         )
 
     def _silence(self, state: State, settings: Settings) -> list[Finding]:
@@ -159,6 +170,7 @@ class BurnRate:
                 ),
                 evidence=Evidence("no events", 0, None, "C", {"long": [0, 1], "budget": 1.0, "expected": expected}),
                 data_state=DataState.ABSENT,
+                labels={"slo": objective.name},
             )
         ]
 

@@ -97,7 +97,9 @@ class FallbackHealth:
             evidence=Evidence("share of failed requests", count.rows, None, "C", snapshot),
             interval=wilson(count.affected, count.rows),
             reference=objective.budget,
+            unit="share",
             examples=shown,
+            labels={"slo": objective.name},
         )
 
 

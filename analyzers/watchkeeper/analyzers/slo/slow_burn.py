@@ -19,7 +19,7 @@ from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Setting
 from watchkeeper.analyzers.slo.core import slow
 from watchkeeper.analyzers.slo_counts import DAY, cleared_days, events, matured_end, outcomes
 from watchkeeper.analyzers.slo_state import only_model
-from watchkeeper.analyzers.slo_words import SUBJECTS, examples
+from watchkeeper.analyzers.slo_words import SUBJECTS, examples, impact_of
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Impact, Severity, Window
 from watchkeeper.schemas.objectives import READ, Objective
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 BASELINE = timedelta(days=56)
 LONGEST = timedelta(days=1100)
-PRICED = {"errors": "error", "quality": "wrong"}
-"""The kind of outcome whose declared value one bad event of a measure costs."""
 
 
 class SlowBurn:
@@ -133,8 +131,10 @@ class SlowBurn:
             interval=(baseline.share + found.interval[0], baseline.share + found.interval[1]),
             reference=baseline.share,
             effect=found.change / baseline.share if baseline.share else None,
+            unit="share",
             impact=_impact(declared, objective, found),
             since=_midnight(found.since),
+            labels={"slo": objective.name},
         )
 
 
@@ -154,14 +154,8 @@ def _sentence(objective: Objective, baseline: slow.Baseline, found: slow.Rise, t
 
 
 def _impact(declared: Declarations, objective: Objective, found: slow.Rise) -> Impact | None:
-    kind = PRICED.get(objective.sli.measure)
-    model = next((value for value in declared.values if value.service == objective.service), None)
-    worth = None if model is None or kind is None else dict(model.values).get(kind)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    if model is None or worth is None:
-        return None
     days = max((found.found - found.since) / DAY + 1, 1.0)
-    more = (found.bad - found.expected) / days
-    return Impact(-worth * more, model.currency, f"{more:.0f} more bad events a day, each {worth:g} ({kind})")
+    return impact_of(declared, objective, (found.bad - found.expected) / days, "more bad events")
 
 
 def _days(facts: FactReader, declared: Declarations, objective: Objective, as_of: datetime) -> list[slow.DayCount]:
