@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -25,6 +25,8 @@ class Answer:
     body: str = ""
     silent: bool = False
     """Take it, and end the connection without an answer."""
+    when: threading.Event | None = None
+    """Take it, and answer only when this is set."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ def sink() -> Iterator[Sink]:
             with lock:
                 state.received.append(Received(self.path, headers, body, self.command))
                 answer = state.answers.pop(0) if state.answers else Answer()
+            if answer.when is not None:
+                answer.when.wait(20)
             if answer.silent:
                 self.close_connection = True
                 return
@@ -63,6 +67,10 @@ def sink() -> Iterator[Sink]:
             self.wfile.write(content)
 
         do_GET = do_POST  # noqa: N815
+
+        def finish(self) -> None:
+            with suppress(OSError, ValueError):  # whoever asked is gone
+                super().finish()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

@@ -304,7 +304,7 @@ def test_a_memo_forgets_what_was_asked_for_longest_ago() -> None:
 
 def test_the_clockwork_calls_at_once_and_stops() -> None:
     called = threading.Event()
-    clockwork = Clockwork(called.set, timedelta(hours=1))
+    clockwork = Clockwork("a test", called.set, timedelta(hours=1))
     clockwork.start()
     clockwork.start()
     try:
@@ -312,7 +312,23 @@ def test_the_clockwork_calls_at_once_and_stops() -> None:
     finally:
         clockwork.stop()
         clockwork.stop()
-    assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+    assert not [thread for thread in threading.enumerate() if thread.name == "a test"]
+
+
+@pytest.mark.parametrize(("error", "said"), [(StoreUnavailable("disk full"), "disk full"), (KeyError("x"), "failed")])
+def test_the_clockwork_outlives_what_it_calls(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    calls, enough = iter([error, error]), threading.Event()
+
+    def run() -> None:
+        for failure in calls:
+            raise failure
+        enough.set()
+
+    clockwork = Clockwork("a test", run, timedelta(milliseconds=1))
+    clockwork.start()
+    assert enough.wait(10)
+    clockwork.stop()
+    assert [record.getMessage() for record in caplog.records if said in record.getMessage()][1:] != []
 
 
 def judged_until(last: datetime, back: datetime | None = None) -> Probe:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from store.disks import SPACE, small_disk
 
-SCRIPT = """
-import resource, subprocess, sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+__all__ = ["small_disk"]
 
-mode, folder = sys.argv[1], Path(sys.argv[2])
-
-def space(mib):
-    if mode == "tmpfs":
-        subprocess.run(["mount", "-o", f"remount,size={mib}m", str(folder)], check=True)
-    else:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (mib * 2**20, resource.RLIM_INFINITY))
-"""
 INBOX = (
-    SCRIPT
+    SPACE
     + """
 from collector.sent import incoming, kept, opened
 from watchkeeper.schemas.errors import StoreUnavailable
@@ -56,9 +45,10 @@ again.close()
 """
 )
 FACTS = (
-    SCRIPT
+    SPACE
     + """
 import os
+from datetime import timedelta
 from store.facts_made import START, Made, event
 from watchkeeper.schemas.errors import StoreUnavailable
 
@@ -90,9 +80,10 @@ again.facts.close()
 """
 )
 BEHIND = (
-    SCRIPT
+    SPACE
     + """
 import os
+from datetime import UTC, datetime
 from collector.sent import TS, incoming, kept, opened, prediction
 from watchkeeper.collector.loader import InboxLoader
 from watchkeeper.schemas.errors import StoreUnavailable
@@ -154,17 +145,6 @@ inbox.close()
 facts.close()
 """
 )
-
-
-@pytest.fixture(params=["limit", "tmpfs"])
-def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A disk that will be full: a tmpfs where one may be mounted, else a limit on the size of files."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(tmp_path)]
-    if request.param == "tmpfs" and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
-        yield "tmpfs", tmp_path
-        subprocess.run(["umount", str(tmp_path)], check=True)
-    else:
-        yield "limit", tmp_path
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Brings waiting messages to their receivers: at least once, in order, with patience.
 
 Each attempt is leased in the database first and recorded after, so a killed sender loses nothing; what it had in
-flight is sent again under the same key. A refused message is dead: kept, shown, and sent to the receiver's fallback.
+flight is sent again under the same key. One that was frozen until its lease ended neither sends what another one took,
+nor overwrites what came of it. A refused message is dead: kept, shown, and sent to the receiver's fallback.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +27,7 @@ from watchkeeper.alerts.notification import Notification, Notifier, wants
 from watchkeeper.alerts.respond import Responding
 from watchkeeper.alerts.templates import applied
 from watchkeeper.schemas.declared import Declarations, Receiver
-from watchkeeper.schemas.errors import DeliveryError, SettingsError
+from watchkeeper.schemas.errors import DeliveryError, SettingsError, StoreUnavailable
 from watchkeeper.store.control import declared, outbox
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.records import Attempt, Leased, Message, Result, Sending
@@ -33,8 +35,10 @@ from watchkeeper.store.control.records import Attempt, Leased, Message, Result, 
 logger = logging.getLogger("watchkeeper.alerts.sender")
 
 LEASE = timedelta(minutes=5)
+"""How long one attempt may take; a template has ten seconds, an answer twenty."""
+
 PER_RUN = 20
-"""Messages to one receiver in one run; with ten seconds each they end before the lease does."""
+"""Messages to one receiver in one run."""
 
 PARALLEL = 8
 """Receivers at a time: one that hangs must not hold up the others' pages."""
@@ -65,6 +69,10 @@ class _Sent:
     note: str = ""
 
 
+class _LeaseLost(Exception):
+    """This sender stood still for so long that another one took the message."""
+
+
 class Sender:
     """Sends what is due. ``holder`` names this sender; after a restart it takes back what it had in flight.
 
@@ -85,11 +93,20 @@ class Sender:
         self._stopping = threading.Event()
         self._left_alone: dict[str, datetime] = {}
         self._last: datetime | None = None
+        self._unrecorded: list[tuple[Message, Result, Declarations]] = []
 
     def take_back(self) -> int:
-        """Free what an earlier run of this holder left leased; give how many messages that were."""
+        """Free what an earlier run of this holder left leased; give how many messages that were.
+
+        What came of an attempt while nothing could be stored is stored first: it need not go again.
+        """
+        late = [*self._unrecorded]
         with self._control.transaction() as tx:
-            return outbox.release(tx, self._holder)
+            for message, result, in_force in late:
+                self._record(tx, message, result, in_force)
+            freed = outbox.release(tx, self._holder)
+        del self._unrecorded[: len(late)]
+        return freed
 
     def due(self, now: datetime) -> list[str]:
         """Name the receivers to send to now; those that asked to be left alone are not among them."""
@@ -112,15 +129,16 @@ class Sender:
             in_force = declared.current(tx)
         receiver = addresses(in_force).get(name)
         notifier = _notifier(name, receiver)
-        late = None if wants(notifier, "every_step") else LATE
+        late, began = None if wants(notifier, "every_step") else LATE, time.monotonic()
         for count in range(PER_RUN):
             if self._stopping.is_set():
                 return count
+            at = now + timedelta(seconds=time.monotonic() - began)  # so that each lease is a whole one
             with self._control.transaction() as tx:
-                leased = outbox.lease(tx, name, now, self._holder, LEASE, late=late)
+                leased = outbox.lease(tx, name, at, self._holder, LEASE, late=late)
             if leased is None:
                 return count
-            if self._attempt(leased, notifier, receiver, in_force, now) == "retry":
+            if self._attempt(leased, notifier, receiver, in_force, now) != "go on":
                 return count + 1
         return PER_RUN
 
@@ -130,10 +148,13 @@ class Sender:
 
     def _watch_clock(self, now: datetime) -> None:
         """Times that were written before the clock was set back would put everything off."""
+        if self._last is None:
+            with self._control.snapshot() as tx:
+                self._last = outbox.newest_attempt(tx)
         if self._last is not None and now < self._last - CLOCK_WENT_BACK:
             self._left_alone.clear()
             with self._control.transaction() as tx:
-                count = outbox.hurry(tx, now)
+                count = outbox.hurry(tx, now, LEASE)
             logger.warning("the clock went back by %s: %d waiting messages are due now", self._last - now, count)
         self._last = now
 
@@ -145,21 +166,37 @@ class Sender:
         in_force: Declarations,
         now: datetime,
     ) -> str:
+        """Deliver one message and record what came of it; anything but "go on" ends the run."""
         message = leased.message
-        sent = self._deliver(leased, notifier, receiver, now)
+        try:
+            sent = self._deliver(leased, notifier, receiver, now)
+        except _LeaseLost:
+            logger.warning("message %s: its lease ended while this sender stood still; another one has it", message.key)
+            return "lost"
         result = self._result(leased, sent, now)
-        with self._control.transaction() as tx:
-            outbox.record(tx, message.key, result)
-            if result.state is Sending.DEAD:
-                fallbacks = _put_fallbacks(tx, message, in_force, result.attempt)
-                logger.error(
-                    "message %s to %s was refused for good (%s); told instead: %s",
-                    message.key,
-                    message.receiver,
-                    result.attempt.detail,
-                    ", ".join(fallbacks) or "nobody, it has no fallback",
-                )
-        return result.attempt.outcome
+        try:
+            with self._control.transaction() as tx:
+                own = self._record(tx, message, result, in_force)
+        except StoreUnavailable:
+            self._unrecorded.append((message, result, in_force))
+            raise
+        return "go on" if own and result.attempt.outcome != "retry" else result.attempt.outcome
+
+    def _record(self, tx: Transaction, message: Message, result: Result, in_force: Declarations) -> bool:
+        """Store what came of an attempt; False where another sender has the message by now."""
+        if not outbox.record(tx, message.key, self._holder, result):
+            logger.warning("message %s: its lease had ended before the answer came", message.key)
+            return False
+        if result.state is Sending.DEAD:
+            fallbacks = _put_fallbacks(tx, message, in_force, result.attempt)
+            logger.error(
+                "message %s to %s was refused for good (%s); told instead: %s",
+                message.key,
+                message.receiver,
+                result.attempt.detail,
+                ", ".join(fallbacks) or "nobody, it has no fallback",
+            )
+        return True
 
     def _deliver(
         self, leased: Leased, notifier: Notifier | DeliveryError, receiver: Receiver | None, now: datetime
@@ -173,11 +210,20 @@ class Sender:
             if self._responding is not None:
                 plain = self._responding.invited(plain, now)
             shown, note = applied(receiver.template if receiver else None, plain)
+            self._ensure_own(message)
             return _Sent(receipt=notifier.notify(shown), note=note)
         except DeliveryError as error:
             return _Sent(error)
+        except (_LeaseLost, StoreUnavailable):
+            raise
         except Exception as error:  # noqa: BLE001 - a notifier's own fault must not stop the others, nor lose the message
             return _Sent(DeliveryError(f"the notifier failed: {error!r}", retryable=True, unsure=True))
+
+    def _ensure_own(self, message: Message) -> None:
+        """Look a last time before it goes out; no clock is asked, what counts is whether another one took it."""
+        with self._control.snapshot() as tx:
+            if not outbox.holds(tx, message.key, self._holder):
+                raise _LeaseLost
 
     def _result(self, leased: Leased, sent: _Sent, now: datetime) -> Result:
         message, failure = leased.message, sent.failure

@@ -37,12 +37,11 @@ class SenderLoop:
         self._wake = threading.Event()
         self._stopped = False
         self._busy: dict[str, Future[int]] = {}
-        self._clean = True
+        self._clean = False
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     def start(self) -> None:
         """Begin; what was in flight when an earlier run ended goes first."""
-        self._sender.take_back()
         self._thread.start()
 
     def wake(self) -> None:

@@ -129,8 +129,8 @@ class Rooms:
         self._telemetry_at = datetime.fromtimestamp(0, UTC)
         self._evaluated_at = time.monotonic()
         self._ending = threading.Event()
-        self._daily = Clockwork(self.upkeep.daily, UPKEEP_EVERY)
-        self._clockwork = Clockwork(self._tick, timedelta(seconds=settings.schedule.tick_seconds))
+        self._daily = Clockwork("upkeep", self.upkeep.daily, UPKEEP_EVERY)
+        self._clockwork = Clockwork("evaluation", self._tick, timedelta(seconds=settings.schedule.tick_seconds))
 
     def start(self) -> None:
         """Apply the declared folder, load what an earlier run left, then start every thread."""

@@ -101,16 +101,34 @@ def release(tx: Transaction, holder: str) -> int:
     return tx.write(free)
 
 
-def hurry(tx: Transaction, now: datetime) -> int:
-    """Make everything due that waits for another attempt: the clock went back, its times mean nothing any more."""
+def hurry(tx: Transaction, now: datetime, longest: timedelta) -> int:
+    """Make everything due that waits for another attempt: the clock went back, its times mean nothing any more.
+
+    A lease ends after ``longest`` at the latest, which is how long one may be.
+    """
+    held = update(table).where(table.c.state == Sending.WAITING.value, table.c.leased_until > now + longest)
+    tx.write(held.values(leased_until=now + longest))
     waits = update(table).where(table.c.state == Sending.WAITING.value, table.c.next_attempt_at > now)
     return tx.write(waits.values(next_attempt_at=now))
 
 
-def record(tx: Transaction, key: str, result: Result) -> None:
-    """Store the result of one attempt, for what the message carries as well, and end the lease."""
+def newest_attempt(tx: Transaction) -> datetime | None:
+    """Give the time of the attempt that was recorded last: a clock that is behind it went back."""
+    return tx.rows(select(delivery.c.at).order_by(delivery.c.id.desc()).limit(1)).scalar()
+
+
+def holds(tx: Transaction, key: str, holder: str) -> bool:
+    """Tell whether a message that this holder took is still its own: where its lease ended, another one may have it."""
+    return tx.rows(select(table.c.id).where(table.c.key == key, table.c.leased_by == holder)).scalar() is not None
+
+
+def record(tx: Transaction, key: str, holder: str, result: Result) -> bool:
+    """Store the result of one attempt, for what the message carries as well, and end the lease.
+
+    False where it is not this holder's any more: what became of the message is for another one to say, and only that
+    there was this attempt is stored.
+    """
     (row_id,) = tx.rows(select(table.c.id).where(table.c.key == key)).one()
-    both = or_(table.c.id == row_id, table.c.carried_by == row_id)
     values = {
         "state": result.state.value,
         "next_attempt_at": result.next_attempt_at,
@@ -118,13 +136,20 @@ def record(tx: Transaction, key: str, result: Result) -> None:
         "leased_by": None,
         "leased_until": None,
     }
-    tx.write(update(table).where(both).values(attempts=table.c.attempts + 1, **values))
+    changed = update(table).values(attempts=table.c.attempts + 1, **values)
+    attempt = result.attempt
+    if tx.write(changed.where(table.c.id == row_id, table.c.leased_by == holder)) == 0:
+        detail = f"after its lease had ended. {attempt.detail}".rstrip(". ")
+        tx.write(insert(delivery).values(outbox_id=row_id, at=attempt.at, outcome=attempt.outcome, detail=detail))
+        return False
+    tx.write(changed.where(table.c.carried_by == row_id))
     if result.receipt is not None:
         tx.write(update(table).where(table.c.id == row_id).values(receipt=result.receipt))
-    attempt = result.attempt
+    both = or_(table.c.id == row_id, table.c.carried_by == row_id)
     for one, other in [*tx.rows(select(table.c.id, table.c.carried_by).where(both).order_by(table.c.id))]:
         detail = attempt.detail if other is None else f"with {key}. {attempt.detail}".rstrip(". ")
         tx.write(insert(delivery).values(outbox_id=one, at=attempt.at, outcome=attempt.outcome, detail=detail))
+    return True
 
 
 def of_incident(tx: Transaction, incident_id: str) -> list[Message]:
