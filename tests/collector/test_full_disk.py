@@ -96,15 +96,15 @@ def started():
     return facts, InboxLoader(inbox, loader, max_rows=100, max_age=0.0, loaded=lambda newest: None)
 
 def send(n):
-    rows = [prediction(id=f"{n}-{k}-{os.urandom(400).hex()[:180]}", ts=TS + n) for k in range(100)]
+    rows = [prediction(id=f"{n}-{k}", ts=TS + n, prediction=os.urandom(1000).hex()) for k in range(100)]
     kept(inbox.append(incoming(*rows)))
 
-inbox = opened(folder, backlog_bytes=200_000)
+inbox = opened(folder, backlog_bytes=1_000_000)
 facts, pump = started()
 send(0)
 pump.load_pending()
 facts.checkpoint()
-space(3)
+space(8)  # the inbox's log takes four of it
 sent = 1
 try:
     for n in range(1, 300):  # until the facts are full, the inbox takes and the loader loads
@@ -123,6 +123,7 @@ try:  # the inbox may still have room: it takes what fits, until the loader is t
     raise SystemExit("the backlog was never full")
 except StoreUnavailable as error:
     print(error)
+assert inbox.waiting_rows > 0
 for _ in range(2):
     try:
         pump.load_pending()

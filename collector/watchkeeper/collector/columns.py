@@ -65,7 +65,7 @@ def own(values: Mapping[str, Sequence[Any]]) -> list[pl.Series]:
 
 
 def _nothing(column: Sequence[object]) -> bool:
-    return column == (None,) * len(column)
+    return column[0] is None and column == (None,) * len(column)
 
 
 def _column(name: str, values: Sequence[object], default: object) -> pl.Series:
@@ -100,7 +100,11 @@ def _parts(values: Sequence[Struct | None], names: Mapping[str, str]) -> list[pl
     nothing = (None,) * len(struct.__struct_fields__)
     rows = [nothing if value is None else structs.astuple(value) for value in values]
     parts = dict(zip(struct.__struct_fields__, zip(*rows, strict=True), strict=True))
-    return [pl.Series(column, parts[name], PREDICTION_COLUMNS[column], strict=False) for name, column in names.items()]
+    return [
+        pl.Series(column, parts[name], PREDICTION_COLUMNS[column], strict=False)
+        for name, column in names.items()
+        if not _nothing(parts[name])
+    ]
 
 
 def _models(values: Mapping[str, Sequence[Any]], shapes: Shapes) -> list[ModelRows]:

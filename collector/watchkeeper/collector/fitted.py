@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 import polars as pl
@@ -21,7 +21,7 @@ from watchkeeper.collector import columns, framed, shapes, times
 from watchkeeper.collector.decoding import Sent
 from watchkeeper.collector.extent import MAX_STRING
 from watchkeeper.schemas.events import Prediction
-from watchkeeper.store.facts.features import ModelColumns
+from watchkeeper.store.facts.features import Kind, ModelColumns
 
 MODELS_KEPT = 256
 """Models whose decoders are kept; a decoder is made in some milliseconds."""
@@ -34,6 +34,8 @@ _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')
 _IDS = ("id", "trace_id", "parent_id", "conversation")
 _TIMES = ("ts", "needed_by", "used_at")
 _ALWAYS = frozenset({"id", "service"})
+_TEXT: Any = Annotated[str, msgspec.Meta(max_length=MAX_STRING)]
+_TYPES: Mapping[Kind, Any] = {"numeric": float | None, "category": _TEXT | bool | None}
 _FIELDS: Mapping[str, structs.FieldInfo] = {
     field.name: field for field in structs.fields(Prediction) if field.name not in ("features", "segments", "extra")
 }
@@ -111,8 +113,8 @@ class _Decoder:
 
     def __init__(self, known: ModelColumns, fields: frozenset[str]) -> None:
         self.fields = fields
-        features = {name: shapes.TYPES[kind] for name, kind in known.features.items()}
-        segments: Mapping[str, object] = dict.fromkeys(known.segments, str | int | bool | None)
+        features = {name: _TYPES[kind] for name, kind in known.features.items()}
+        segments: Mapping[str, object] = dict.fromkeys(known.segments, _TEXT | int | bool | None)
         own = [field for name, field in _FIELDS.items() if name in fields]
         self._names = (
             *(field.name for field in own),
@@ -170,11 +172,14 @@ def _sound(values: Values, count: int, model: tuple[str, str]) -> bool:
     if values["service"] != (model[0],) * count or values.get("model", (model[1],) * count) != (model[1],) * count:
         return False
     for name in _TIMES:
-        moments = [value for value in values.get(name, ()) if value is not None]
+        moments = _there(values.get(name, ()))
         if moments and not times.plausible(moments):
             return False
-    texts = ("".join([value for value in values.get(name, ()) if value is not None]) for name in _IDS)
-    return all(text.isprintable() for text in texts)
+    return all("".join(_there(values.get(name, ()))).isprintable() for name in _IDS)
+
+
+def _there(column: Sequence[Any]) -> Sequence[Any]:
+    return [value for value in column if value is not None] if None in column else column
 
 
 def _free(values: Values, known: ModelColumns) -> list[pl.Series] | None:
@@ -191,15 +196,8 @@ def _free(values: Values, known: ModelColumns) -> list[pl.Series] | None:
             value if value is None or type(value) is str else _text(value) for value in values[framed.SEGMENTS + name]
         ]
         made.append(pl.Series(framed.SEGMENTS + name, column, pl.String))
-    if any(_longest(series) > MAX_STRING for series in made):
-        return None
     return [series for series in made if series.null_count() < series.len()]
 
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _longest(series: pl.Series) -> int:
-    longest = series.str.len_bytes().max() if series.dtype == pl.String else 0
-    return longest if isinstance(longest, int) else 0

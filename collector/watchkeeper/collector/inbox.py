@@ -40,6 +40,10 @@ INSERT OR IGNORE INTO totals VALUES ('accepted', 0), ('rejected', 0), ('repeated
 KEYS_KEPT_US = 24 * 3600 * 1_000_000
 BUSY_SECONDS = 30
 MAX_READ_BYTES = 64 * 2**20
+PAGE_BYTES, LOG_PAGES = 16_384, 256
+"""A body lies on many pages, each of which is written and let go by itself: four times as few cost half as much. After
+so many the log is folded into the file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +203,16 @@ class Inbox:
 
     def trim(self, seq: int) -> None:
         """Let go of what the facts hold up to a position, and of keys older than a day."""
-        with contextlib.closing(self._connect()) as connection, connection:
-            freed, rows = _up_to(connection, seq)
-            connection.execute("DELETE FROM rejects WHERE seq <= ?", (seq,))
-            connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
-            oldest = int(time.time() * 1e6) - KEYS_KEPT_US
-            connection.execute("DELETE FROM batch_keys WHERE received_us < ?", (oldest,))
-            ledger.retire(connection, int(time.time() * 1e6))
+        try:
+            with contextlib.closing(self._connect()) as connection, connection:
+                freed, rows = _up_to(connection, seq)
+                connection.execute("DELETE FROM rejects WHERE seq <= ?", (seq,))
+                connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
+                oldest = int(time.time() * 1e6) - KEYS_KEPT_US
+                connection.execute("DELETE FROM batch_keys WHERE received_us < ?", (oldest,))
+                ledger.retire(connection, int(time.time() * 1e6))
+        except sqlite3.Error as reason:
+            raise _unwritable(reason) from None
         with self._counter:
             self._backlog_bytes = max(0, self._backlog_bytes - freed)
             self._backlog_rows = max(0, self._backlog_rows - rows)
@@ -240,8 +247,10 @@ class Inbox:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS)
+        connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file; an older one keeps its own
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         return connection
 
     def _write(self) -> None:
@@ -265,7 +274,7 @@ class Inbox:
             with connection:
                 acks = [_store(connection, waiting.incoming) for waiting in group]
         except sqlite3.Error as reason:
-            error = StoreUnavailable(f"the inbox cannot be written: {reason}. Free space in the data directory")
+            error = _unwritable(reason)
         except Exception as reason:  # whatever it was: this thread must answer, and go on
             log.exception("a group of requests could not be stored")
             error = StoreUnavailable(f"the inbox cannot be written: {type(reason).__name__}: {reason}")
@@ -285,6 +294,10 @@ class Inbox:
             else:
                 waiting.done.set_result(acks[index])
         self.arrived.set()
+
+
+def _unwritable(reason: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"the inbox cannot be written: {reason}. Free space in the data directory")
 
 
 def _up_to(connection: sqlite3.Connection, seq: int) -> tuple[int, int]:

@@ -106,6 +106,8 @@ class InboxLoader:
     def _next(self) -> Portion | None:
         batches = self._inbox.after(self._watermark, self._max_rows + self._into)
         if not batches:
+            if self._inbox.waiting_rows:  # stored by now, but it could not be let go: a full disk, a crash
+                self._inbox.trim(self._watermark)
             return None
         # Rows of a batch are stored already: another one has its number only where the inbox was lost.
         return portion(batches, self._into if batches[0].seq == self._watermark + 1 else 0, self._group)

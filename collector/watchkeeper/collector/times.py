@@ -67,11 +67,12 @@ def series(name: str, values: Sequence[float | int | str | None]) -> pl.Series:
     if str in set(map(type, values)):
         values = [_text_seconds(value) if isinstance(value, str) else value for value in values]
     raw = pl.Series(name, values, pl.Float64, strict=False)
-    numbers = raw.fill_null(0.0).to_numpy()
+    nothing = raw.is_null() if raw.null_count() else None
+    numbers = raw.to_numpy() if nothing is None else np.nan_to_num(raw.to_numpy())
     size = np.abs(numbers)
     factor = np.select([size < 1e11, size < 1e14, size < 1e17], [1e6, 1e3, 1.0], 1e-3)
     stamps = pl.Series(name, np.rint(numbers * factor).astype(np.int64)).cast(TIME)
-    return stamps if raw.null_count() == 0 else stamps.set(raw.is_null(), None)
+    return stamps if nothing is None else stamps.set(nothing, None)
 
 
 def _text_seconds(text: str) -> float:
