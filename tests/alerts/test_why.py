@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from alerts.samples import LINKS, START, finding
 from alerts.serving import serving
@@ -18,6 +19,7 @@ from watchkeeper.alerts.feedback import acknowledge
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.quiet_api import quiet_routes
 from watchkeeper.alerts.sender import Sender
+from watchkeeper.dashboard import told
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import InputError, NotFound
 from watchkeeper.schemas.findings import Severity
@@ -68,6 +70,12 @@ def fire(control: Control, known: Declarations, severity: Severity = Severity.PA
     return changes[-1].incident.id
 
 
+def sentence(client: Client, incident: str) -> str:
+    """Say what the dashboard makes of the same answer."""
+    content = client.get(f"/v1/incidents/{incident}/why").raise_for_status().content
+    return msgspec.json.decode(content, type=told.Why).sentence
+
+
 def why(client: Client, incident: str) -> dict[str, Any]:
     return client.get(f"/v1/incidents/{incident}/why").raise_for_status().json()
 
@@ -81,6 +89,7 @@ def test_what_waits_says_for_what(control: Control, pages: Declarations, client:
     assert alert["rule"] == "drift/unseen_share on carrier: page"
     assert (route["path"], route["receiver"], route["state"]) == ("on-call", "on-call", "waiting")
     assert route["words"] == "group_wait: the group is told at 2026-03-01 10:00:10 UTC"
+    assert sentence(client, incident) == f"Nobody was told yet: {route['words']}."
 
 
 def test_what_was_told_says_when_and_which_attempt(
@@ -95,12 +104,15 @@ def test_what_was_told_says_when_and_which_attempt(
     (message,) = answer["messages"]
     assert (message["state"], message["attempts"], message["reason"]) == ("waiting", 1, "fired")
     assert "127.0.0.1" in message["answer"]
+    assert sentence(client, incident) == "Nobody was reached so far: the message for on-call did not arrive."
     acknowledge(control, incident, "ada", clock.now)
     assert "acknowledged by ada: not repeated" in why(client, incident)["alerts"][0]["routes"][0]["words"]
 
 
 def test_what_no_route_matches_is_told_to_nobody(control: Control, pages: Declarations, client: Client) -> None:
-    answer = why(client, fire(control, pages, Severity.TICKET))
+    incident = fire(control, pages, Severity.TICKET)
+    answer = why(client, incident)
+    assert sentence(client, incident) == "Nobody was told: no route matches its labels."
     assert answer["alerts"][0]["routes"] == []
     assert "  no route matches its labels: nobody is told" in answer["words"]
     assert answer["words"][-1] == "No message was written."
@@ -125,6 +137,7 @@ def test_a_silence_over_http_holds_is_named_audited_and_ended(
     (route,) = why(client, incident)["alerts"][0]["routes"]
     assert route["state"] == "held"
     assert route["words"] == "silenced by ada: known fault, until 2026-03-01 12:00:00 UTC"
+    assert sentence(client, incident) == f"Nobody was told: {route['words']}."
     assert client.get("/v1/incidents").json()["incidents"][0]["held_by"] == ["silenced by ada: known fault"]
     assert [one["id"] for one in client.get("/v1/silences").json()["silences"]] == [made["id"]]
     client.post(f"/v1/silences/{made['id']}/expire").raise_for_status()

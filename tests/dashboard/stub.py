@@ -66,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         room, _, name = path.removeprefix("/v1/").partition("/")
         if room == "queries" and (rows := world.query(name, params)) is not None:
             return self.answer(200, {"query": name, "rows": rows})
+        if room == "incidents" and name.endswith("/why") and (why := world.why(name.removesuffix("/why"))) is not None:
+            return self.answer(200, why)
         found = {"incidents": world.incident, "predictions": world.prediction}.get(room, lambda _: None)(name)
         if found is None:
             return self.answer(404, {"detail": f"there is no {room.removesuffix('s')} {name}"})

@@ -188,6 +188,31 @@ def test_the_evidence_of_an_incident(serve: Serve, open_page: Open) -> None:
     assert origin["mix"][0] == "**+3.1\u2009pt (+2.7\u2009pt to +3.5\u2009pt)**"
 
 
+def test_why_it_was_told_and_to_whom_not(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident", id="inc-7f3a")
+    words = "\n".join(str(one.value) for kind in (app.markdown, app.caption) for one in kind).replace("\\", "")
+    for said in (
+        "Told to ops-planning. Not reached: chat, planner@2.", "data.unseen/unseen_share on carrier: page",
+        "all/pages → ops-planning: told first at 2026-11-18 09:50:00 UTC; escalates at 2026-11-18 10:50:00 UTC",
+        "all/chat → chat: not delivered, told first",
+        "it was no news beside the rest of its incident", "to chat, as it fired: refused for good",
+        "HTTP 404 from the webhook", "to planner@2, as it fired: not delivered yet after 3 attempts",
+        "next attempt 09:04",
+        "Labels: alertname=data.unseen/unseen_share, model=delay-gbm, service=flight-delay, severity=page",
+    ):  # fmt: skip
+        assert said in words, said
+    assert "1 notice, of which nobody is told" in [one.label for one in app.expander]
+
+
+def test_why_nobody_was_told(serve: Serve, open_page: Open) -> None:
+    app = open_page(serve().url, "incident", id="inc-19bc")
+    assert not app.exception
+    words = texts(app).replace("\\", "")
+    until = "silenced by ada: known, ticket 4711, until 2026-11-21 11:00:00 UTC"
+    assert f"Nobody was told: {until}." in words
+    assert f"all → support-chat: held, {until}" in words
+
+
 def test_an_incident_that_is_not_about_outcomes_has_no_split(serve: Serve, open_page: Open) -> None:
     stub = serve()
     app = open_page(stub.url, "incident", id="inc-19bc")

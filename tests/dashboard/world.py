@@ -268,6 +268,52 @@ class World:
             ],
         }  # fmt: skip
 
+    def why(self, identity: str) -> Json | None:
+        """Give an incident that one receiver got and one refused; another one that a silence keeps back."""
+        found = self.incident(identity)
+        if found is None:
+            return None
+        service, model = found["service"], found["model"]
+        at = ONSET + timedelta(hours=5)
+
+        def alert(rule: str, severity: str, *routes: Json, held: tuple[Json, ...] = ()) -> Json:
+            labels = {"alertname": rule.partition(" ")[0], "service": service, "model": model, "severity": severity}
+            return {"fingerprint": rule, "labels": labels, "rule": f"{rule}: {severity}", "firing": True,
+                    "data_state": "ok", "waiting_for": None, "suppressed_by": [*held], "routes": [*routes]}  # fmt: skip
+
+        def route(path: str, receiver: str, state: str, words: str) -> Json:
+            group = f'{path}:{{model="{model}", service="{service}"}}'
+            return {"path": path, "receiver": receiver, "group": group, "state": state, "words": words,
+                    "told_at": iso(at) if state == "told" else None, "next_at": None, "escalates_at": None}  # fmt: skip
+
+        def message(receiver: str, state: str, attempts: int, answer: str, again: object = None) -> Json:
+            return {"receiver": receiver, "reason": "fired", "state": state, "at": iso(at), "attempts": attempts,
+                    "next_attempt_at": again, "answer": answer}  # fmt: skip
+
+        if identity == "inc-7f3a":
+            told = f"told first at {at:%Y-%m-%d %H:%M:%S} UTC; escalates at {at + HOUR:%Y-%m-%d %H:%M:%S} UTC"
+            return {
+                "incident_id": identity, "state": "firing", "words": [],
+                "alerts": [
+                    alert("data.unseen/unseen_share on carrier", "page", route("all/pages", "ops-planning", "told", told),
+                          route("all/chat", "chat", "told", told)),
+                    alert("quality.matured/error_rate on error", "ticket",
+                          route("all/pages", "ops-planning", "told", "it was no news beside the rest of its incident")),
+                    alert("drift.psi/psi on carrier", "notice"),
+                ],
+                "messages": [
+                    message("ops-planning", "delivered", 1, ""),
+                    message("chat", "dead", 1, "HTTP 404 from the webhook"),
+                    message("planner@2", "waiting", 3, "HTTP 503 from the webhook", iso(NOW + timedelta(minutes=4))),
+                ],
+            }  # fmt: skip
+        until = NOW + 2 * HOUR
+        hold = {"kind": "silence", "by": "s1", "words": "silenced by ada: known, ticket 4711", "until": iso(until)}
+        words = f"{hold['words']}, until {until:%Y-%m-%d %H:%M:%S} UTC"
+        rule = "cost.spend/cost_per_request on cost"
+        kept = [alert(rule, "ticket", route("all", "support-chat", "held", words), held=(hold,))]
+        return {"incident_id": identity, "state": found["state"], "words": [], "alerts": kept, "messages": []}
+
     def quality(self) -> Json:
         rows = (
             [("data.unseen", 6, 4, 1, 1), ("slo.burn_rate", 5, 4, 0, 0), ("drift.psi", 2, 0, 0, 1)]

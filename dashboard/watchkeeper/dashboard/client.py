@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from watchkeeper.dashboard import judged, promises, rows
+from watchkeeper.dashboard import judged, promises, rows, told
 from watchkeeper.schemas.access import ON_BEHALF_OF
 from watchkeeper.schemas.errors import InputError, NotAllowed, NotFound, SettingsError, Unavailable, WatchkeeperError
 
@@ -115,6 +115,10 @@ class Client:
     def incident(self, incident: str) -> rows.IncidentStory:
         """One incident with findings, timeline and deliveries; NotFound if there is none of that id."""
         return self._get(f"/v1/incidents/{quote(incident, safe='')}", rows.IncidentStory)
+
+    def why(self, incident: str) -> told.Why:
+        """Why people were told of one incident, or were not."""
+        return self._get(f"/v1/incidents/{quote(incident, safe='')}/why", told.Why)
 
     def alert_quality(self) -> tuple[judged.AnalyzerQuality, ...]:
         """How useful the alerts of each analyzer were."""

@@ -9,7 +9,7 @@ import streamlit as st
 from watchkeeper.dashboard import asked, cached, problem, rows, state, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.client import Client
-from watchkeeper.dashboard.parts import cards, deep_dive, origin, proof, proposals, respond
+from watchkeeper.dashboard.parts import cards, deep_dive, origin, proof, proposals, respond, telling
 from watchkeeper.dashboard.views import start
 
 REFRESH = 30
@@ -60,6 +60,7 @@ def _one(identity: str) -> None:
     with right:
         proof.changes(found, now)
         proof.course(story, now)
+    telling.show(cached.answer(Client.why, identity), now)
     proof.snapshots(story)
     cards.notes(head.status.notes)
 
