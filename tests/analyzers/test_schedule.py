@@ -144,6 +144,28 @@ def test_however_often_it_runs_the_same_is_evaluated(minutes: list[int]) -> None
     assert ends == sorted(set(ends))
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_clock_judged_that_was_ahead_is_looked_at_again(*, restarted: bool) -> None:
+    probe, sink = Probe(every=20 * MINUTE), Sink()
+    runs = schedule([probe], sink, {probe.name: day(1)})
+    runs.run_due(day(1) + 2 * HOUR)
+    probe.asked.clear()
+    if restarted:
+        runs = schedule([probe], sink, sink.watermarks)
+    for minutes in (60, 70, 90, 120, 140):
+        runs.run_due(day(1) + minutes * MINUTE)
+    assert [(at - day(1)) / MINUTE for _, at in probe.asked] == [80, 100, 120, 140]
+
+
+def test_a_clock_that_is_put_right_by_seconds_repeats_nothing() -> None:
+    probe = Probe(every=20 * MINUTE)
+    runs = schedule([probe], Sink(), {probe.name: day(1)})
+    runs.run_due(day(1) + 20 * MINUTE)
+    runs.run_due(day(1) + 19.5 * MINUTE)
+    runs.run_due(day(1) + 21 * MINUTE)
+    assert len(probe.asked) == 1
+
+
 def test_what_is_far_behind_is_caught_up_hourly_and_then_closely() -> None:
     probe = Probe(every=20 * MINUTE)
     schedule([probe], Sink(), {probe.name: day(1)}).run_due(day(3))

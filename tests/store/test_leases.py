@@ -32,6 +32,17 @@ def test_one_holds_it_until_it_runs_out_or_lets_go(either_control: Control) -> N
     assert take(either_control, "a", NOW + 2 * MINUTE)
 
 
+def test_one_whose_clock_was_ahead_and_is_gone_holds_up_nobody(either_control: Control) -> None:
+    take(either_control, "a", NOW + 60 * MINUTE)
+    assert take(either_control, "b", NOW)
+
+
+def test_clocks_that_differ_by_minutes_do_not_take_it_from_each_other(either_control: Control) -> None:
+    assert take(either_control, "a", NOW + 4 * MINUTE) == 1
+    assert take(either_control, "b", NOW) is None
+    assert take(either_control, "a", NOW + 4 * MINUTE) == 1
+
+
 def test_who_had_it_before_another_one_learns_that_from_the_term(either_control: Control) -> None:
     assert take(either_control, "a", NOW) == take(either_control, "a", NOW + 2 * MINUTE) == 1
     assert take(either_control, "b", NOW + 4 * MINUTE) == 2

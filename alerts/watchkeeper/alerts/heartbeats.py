@@ -22,7 +22,6 @@ from watchkeeper.store.control.connection import Control
 logger = logging.getLogger("watchkeeper.alerts.heartbeats")
 
 SOON = timedelta(seconds=10)
-LONGEST_EVERY = timedelta(days=1)
 Stuck = Callable[[timedelta], str | None]
 """What of the chain has not moved for so long, or None."""
 
@@ -45,7 +44,7 @@ class Heartbeats:
         for beat in in_force.heartbeats:
             for name in addresses_of([beat.receiver], in_force):
                 at = self._next.get(name, now)
-                if at <= now or at > now + LONGEST_EVERY:
+                if at <= now or at > now + duration(beat.every):
                     arrived += self._beat(beat, name, known.get(name), now)
         return arrived
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from watchkeeper.alerts.clock_steps import ClockWatch
 from watchkeeper.alerts.dispatch import flush_due
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
@@ -32,9 +33,16 @@ class Rounds:
     last_change: LastChange
     waits: bool = True
     _settled_at: datetime = field(default=datetime.min.replace(tzinfo=UTC))
+    _clock: ClockWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to watch the clock."""
+        self._clock = ClockWatch(self.control)
 
     def run_once(self, now: datetime) -> int:
         """Do what is due; give the number of messages written."""
+        if self.waits:
+            self._clock.look(now, self.declarations)
         take(self.control, self.declarations, now, self.links, self.last_change, waits=self.waits)
         if not self.waits:
             return 0  # the clock of a replay's events is far ahead of what is evaluated: every page would be repeated

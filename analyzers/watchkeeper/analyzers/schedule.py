@@ -1,5 +1,7 @@
 """When each analyzer looks: every window end after its watermark once, in the order of time.
 
+Once by the clock: one that was set back comes by the same window ends again, and they are looked at again.
+
 The same schedule serves a live server, a replay and the backtest: an evaluation at time t reads only what is before t
 and hands over everything of t at once, with the watermarks that it reaches. So it may be repeated without harm.
 """
@@ -37,6 +39,7 @@ SEARCHED = timedelta(days=30)
 OWN_SERVICE = "watchkeeper"
 """The service name of findings about the analyzers themselves."""
 FAILURES_FOR_TICKET = 3
+CLOCK_WENT_BACK = timedelta(minutes=1)
 BLIND_EVERY = timedelta(days=1)
 """How often it is said of an open finding that nobody can see whether it goes on."""
 
@@ -143,6 +146,9 @@ class Schedule:
 
     def _starting_points(self, until: datetime) -> dict[str, datetime]:
         """Give where each analyzer goes on: its watermark, but never before the first event that there is."""
+        # One ahead of the clock says that this went back: those windows were judged before their data could come.
+        ahead = [name for name, at in self._watermarks.items() if at > until + CLOCK_WENT_BACK]
+        self._watermarks.update(dict.fromkeys(ahead, until))
         points = {name: at for name in self._registry if (at := self._watermarks.get(name)) is not None}
         if len(points) == len(self._registry) and all(until - at <= FAR_BEHIND for at in points.values()):
             return points

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, delete, func, insert, or_, select
 
 from watchkeeper.schemas.errors import NotFound
 from watchkeeper.store.control.connection import Transaction, as_record
@@ -72,6 +73,19 @@ def with_member(tx: Transaction, analyzer: str) -> list[Incident]:
     holds = select(member.c.incident_id).where(member.c.analyzer == analyzer, member.c.active)
     firing = incident.c.state == Phase.FIRING.value
     return _with_members(tx, select(incident).where(firing, incident.c.id.in_(holds)))
+
+
+def ahead_of(tx: Transaction, now: datetime) -> list[Incident]:
+    """List the incidents that a clock wrote which was ahead of ``now``."""
+    own = (incident.c.opened_at, incident.c.fired_at, incident.c.resolved_at)
+    times = (member.c.first_at, member.c.last_at, member.c.held_at)
+    of_member = select(member.c.incident_id).where(or_(*(at > now for at in times)))
+    return _with_members(tx, select(incident).where(or_(*(at > now for at in own), incident.c.id.in_(of_member))))
+
+
+def newest_event_at(tx: Transaction) -> datetime | None:
+    """Give the time of the line that was written last into any timeline."""
+    return tx.rows(select(event.c.at).order_by(event.c.id.desc()).limit(1)).scalar()
 
 
 def save(tx: Transaction, *changed: Incident) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from watchkeeper.schemas.errors import Unavailable
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.tables import lease as table
+
+AHEAD = timedelta(minutes=5)
+"""A lease that ends later than its length and this from now was written by a clock that was ahead: it holds no more."""
 
 
 class LeaseLost(Unavailable):
@@ -28,7 +31,8 @@ def take(tx: Transaction, name: str, holder: str, now: datetime, length: timedel
         return 1
     held = update(table).where(table.c.name == name)
     if tx.write(held.where(table.c.holder == holder).values(until=now + length)) == 0:
-        taken = held.where(table.c.until <= now).values(holder=holder, until=now + length, term=table.c.term + 1)
+        over = or_(table.c.until <= now, table.c.until > now + length + AHEAD)
+        taken = held.where(over).values(holder=holder, until=now + length, term=table.c.term + 1)
         if tx.write(taken) == 0:
             return None
     return tx.rows(select(table.c.term).where(table.c.name == name)).scalar()
