@@ -98,7 +98,7 @@ def test_every_kind_by_reference(tmp_path: Path) -> None:
     assert (first.calendar.unit, first.calendar.count, first.calendar.zone) == ("M", 1, "Europe/Berlin")
     assert first.rules[0].burn == 10
     assert first.rules[0].after == "5m"
-    assert (first.no_data, first.targets) == (True, ["pager"])
+    assert (first.no_data, first.targets) == (True, ["on-call"])
     assert first.fallback is not None
     assert first.fallback.name == "rules"
 

@@ -20,7 +20,7 @@ def config(declared: Declarations) -> str:
     """Write the file: one root, under it every tree; receivers by name alone, without their settings."""
     router = Router.of(declared)
     named = {LOG, *receivers(declared), *(node.branch.receiver for node in router.every())}
-    routes: list[Json] = [_route(tree) | {"continue": True} for tree in router.trees]
+    routes: list[Json] = [_route(tree) | {"continue": True} for tree in (*router.trees, *router.targets)]
     document: dict[str, Json] = {
         "route": {"receiver": LOG, "routes": routes},
         "receivers": [{"name": name} for name in sorted(named)],

@@ -1,12 +1,14 @@
 """Who is told of an alert, and how is it grouped? The declared trees of routes, walked by labels. Pure.
 
 Every declared route is a tree. In each, an alert goes down to the deepest branch that matches; a branch that says
-``continue`` lets the ones after it be tried too. Where no route is declared, everything goes to the log.
+``continue`` lets the ones after it be tried too. Where no route is declared, everything goes to the log. Beside the
+trees, what an objective's OpenSLO policies name as notification targets is told of its alerts.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +24,9 @@ from watchkeeper.schemas.matchers import Matcher, Matchers, all_hold, checked, r
 
 DEFAULT = Route(name="default", receiver=LOG)
 """Used where no route is declared at all: pages and tickets are at least written to the log."""
+
+TARGET = "target"
+"""Where the paths of notification targets begin."""
 
 ALL = "..."
 """In ``group_by``: every label, so that each alert is a group of its own."""
@@ -75,18 +80,19 @@ class Router:
 
     trees: tuple[Node, ...]
     receivers: Mapping[str, Receiver]
+    targets: tuple[Node, ...] = ()
 
     @classmethod
     def of(cls, declared: Declarations) -> Router:
         """Read the declared routes; SettingsError where one cannot be read."""
         trees = tuple(_node(route, None, route.name) for route in declared.routes or (DEFAULT,))
         plain = {name: replaced(one, name="") for name, one in receivers(declared).items()}
-        return cls(trees, plain)
+        return cls(trees, plain, _targets(declared))
 
     def branches(self, labels: Mapping[str, str]) -> list[Branch]:
         """Give the branches that an alert goes to, in their order; the same receiver once."""
         found: list[Branch] = []
-        for branch in (branch for tree in self.trees for branch in _walk(tree, labels)):
+        for branch in (branch for tree in (*self.trees, *self.targets) for branch in _walk(tree, labels)):
             if not any(self._same(branch.receiver, known.receiver) for known in found):
                 found.append(branch)
         return found
@@ -100,7 +106,7 @@ class Router:
 
     def every(self) -> Iterator[Node]:
         """Give every branch of every tree, from the top down."""
-        waiting = list(reversed(self.trees))
+        waiting = list(reversed((*self.trees, *self.targets)))
         while waiting:
             node = waiting.pop()
             yield node
@@ -138,7 +144,37 @@ def check_routes(declared: Declarations) -> list[str]:
         except SettingsError as error:
             problems.append(f"Route {route.name}: {error}")
         problems += [f"Route {route.name}: {problem}" for problem in _unknown(route, declared)]
-    return problems
+    return problems + check_targets(declared)
+
+
+def check_targets(declared: Declarations) -> list[str]:
+    """Say which notification targets of objectives are no receivers.
+
+    >>> from watchkeeper.schemas.objectives import Objective, Sli
+    >>> fast = Objective(name="fast", service="s", sli=Sli(measure="errors"), target=0.9, days=28, targets=["pager"])
+    >>> check_targets(Declarations(objectives=(fast,)))[0]
+    "SLO fast: its notification target 'pager' is no Receiver: declare a Receiver of that name, or take the target out"
+    """
+    known = receivers(declared)
+    return [
+        f"SLO {objective.name}: its notification target {name!r} is no Receiver: declare a Receiver of that name, "
+        "or take the target out"
+        for objective in declared.objectives
+        for name in objective.targets
+        if name not in known
+    ]
+
+
+def _targets(declared: Declarations) -> tuple[Node, ...]:
+    """Give each notification target of objectives as a tree of one branch, met by the alerts of all that name it."""
+    named: dict[str, list[str]] = {}
+    for objective in declared.objectives:
+        for name in objective.targets:
+            named.setdefault(name, []).append(objective.name)
+    return tuple(
+        Node(Branch(f"{TARGET}/{name}", name), (Matcher("slo", "|".join(map(re.escape, slos)), regex=True),), True, ())
+        for name, slos in named.items()
+    )
 
 
 def _unknown(route: Route, declared: Declarations) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from watchkeeper.alerts.routing import check_targets
 from watchkeeper.analyzers.slo.core.policy import rows_of, seeing
 from watchkeeper.schemas.objectives import READ, Objective
 from watchkeeper.schemas.openslo_export import export
@@ -14,7 +15,7 @@ from watchkeeper.store.control.apply import read
 
 def lint(folder: Path, per_hour: float | None = None) -> list[dict[str, str]]:
     """Say what is unwise of every objective: ``warning`` or ``note``. Raises SettingsError for what is wrong."""
-    _, declared = read(folder)
+    _, declared = read(folder, [check_targets])
     return [
         {"objective": one.name, "level": level, "says": says}
         for one in declared.objectives

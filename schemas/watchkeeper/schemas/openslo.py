@@ -134,7 +134,7 @@ class ConditionUse(Spec, frozen=True, kw_only=True):
 
 
 class TargetSpec(Spec, frozen=True, kw_only=True):
-    """An AlertNotificationTarget: a name that routes may match."""
+    """An AlertNotificationTarget: its name is that of a Receiver; ``target`` says what that is (email, slack)."""
 
     target: str
     description: str | None = None

@@ -119,7 +119,7 @@ def _of_slo(document: Document, spec: SloSpec, library: Library) -> list[Objecti
         "description": spec.description,
         "rules": rules,
         "no_data": any(policy.alert_when_no_data for policy in policies),
-        "targets": targets,
+        "targets": list(dict.fromkeys(targets)),
         "fallback": Fallback(name=note) if note else None,
     }
     made: list[Objective] = []
@@ -343,7 +343,12 @@ def _rule(spec: ConditionSpec, at: str) -> BurnRule:
 
 
 def _targets(policy: PolicySpec, library: Library, at: str) -> list[str]:
-    return [
-        (use.spec or library.find("AlertNotificationTarget", use.target_ref or "", TargetSpec, at)).target
-        for use in policy.notification_targets
-    ]
+    """Name the receivers: a target goes by its own name; ``target`` (email, slack) only names it where it has none."""
+    names: list[str] = []
+    for use in policy.notification_targets:
+        if use.spec is not None:
+            names.append(use.metadata.name or use.spec.target)
+        else:
+            library.find("AlertNotificationTarget", use.target_ref or "", TargetSpec, at)
+            names.append(use.target_ref or "")
+    return names
