@@ -63,13 +63,14 @@ def sink() -> Iterator[Sink]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            with suppress(OSError):  # whoever asked is gone
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST  # noqa: N815
 
         def finish(self) -> None:
-            with suppress(OSError, ValueError):  # whoever asked is gone
+            with suppress(OSError, ValueError):
                 super().finish()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002

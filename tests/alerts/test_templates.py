@@ -29,6 +29,7 @@ POISONED = {
     "unknown": "{{ titel }}",
     "division": "{{ 1 / 0 }}",
     "syntax": "{% if title %}",
+    "surrogate": r"{{ '\ud800' }}",
     "deep": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
 }
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Any, Self
 
 import httpx
 import msgspec
@@ -13,6 +17,9 @@ from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+WHOLE_SECONDS = 20.0
+"""All of it, however slowly the answer trickles in: ``TIMEOUT`` begins anew with each byte."""
+
 RETRYABLE = frozenset({408, 425, 429})
 UNSURE = frozenset({408, 502, 504})
 """Answers of something in between: what stands behind it may have taken the message."""
@@ -94,22 +101,65 @@ def post(url: httpx.URL, body: bytes, headers: Mapping[str, str], method: str = 
         DeliveryError: not a 2xx answer, or none at all.
 
     """
-    try:
-        # No proxy from the environment: the operator declared this very address.
-        with (
-            httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
-            client.stream(method, url, content=body, headers=dict(headers)) as response,
-        ):
-            if not response.is_success:
-                raise _refusal(response, url.host)
-            return next(response.iter_bytes(ANSWER_BYTES), b"")
-    except httpx.RequestError as error:
-        # The URL may hold a secret; the host says enough.
-        raise DeliveryError(
-            f"{url.host}: {type(error).__name__}: {error}",
-            retryable=True,
-            unsure=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
-        ) from error
+    with _Deadline(WHOLE_SECONDS) as deadline:
+        try:
+            # No proxy from the environment: the operator declared this very address.
+            with (
+                httpx.Client(timeout=TIMEOUT, trust_env=False) as client,
+                client.stream(
+                    method, url, content=body, headers=dict(headers), extensions={"trace": deadline.trace}
+                ) as response,
+            ):
+                if not response.is_success:
+                    raise _refusal(response, url.host)
+                return _read(response)
+        except httpx.RequestError as error:
+            # The URL may hold a secret; the host says enough.
+            reason = f"no answer within {WHOLE_SECONDS:g} s" if deadline.over else f"{type(error).__name__}: {error}"
+            raise DeliveryError(
+                f"{url.host}: {reason}",
+                retryable=True,
+                unsure=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
+            ) from error
+
+
+class _Deadline:
+    """Ends a connection that is still open after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Learn of the connection, as it is made and as it is encrypted."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._socket = info["return_value"].get_extra_info("socket")
+
+    def _end(self) -> None:
+        self.over = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _read(response: httpx.Response) -> bytes:
+    """Read what a receiver says after it took the message; that it does not say all of it changes nothing."""
+    parts = b""
+    with contextlib.suppress(httpx.RequestError):
+        for part in response.iter_bytes():
+            parts += part
+            if len(parts) >= ANSWER_BYTES:
+                break
+    return parts[:ANSWER_BYTES]
 
 
 def _refusal(response: httpx.Response, host: str) -> DeliveryError:

@@ -62,7 +62,9 @@ def _bounded(environment: ImmutableSandboxedEnvironment, source: str, values: di
         if length > MOST_CHARACTERS:
             raise ValueError(f"longer than {MOST_CHARACTERS} characters")
         parts.append(part)
-    return "".join(parts)
+    text = "".join(parts)
+    text.encode()  # half of a surrogate pair is a character that no receiver can be sent
+    return text
 
 
 if __name__ == "__main__":
