@@ -120,6 +120,14 @@ STORIES: dict[str, tuple[dict[float, list[Finding]], list[str]]] = {
         {0: [f(0, "delays", data_state=DataState.ABSENT)]},
         ["opened", "fired"],
     ),
+    "a place that loses events and then falls silent is told of twice": (
+        {
+            0: [f(0, "site:ams", analyzer="data.telemetry", data_state=DataState.PARTIAL)],
+            1: [f(1, "site:ams", analyzer="data.silence", data_state=DataState.ABSENT)],
+            2: [f(2, "site:ams", analyzer="data.silence", data_state=DataState.ABSENT)],
+        },
+        ["opened", "fired", "joined", "updated", "seen"],
+    ),
     "what comes late about a known condition is old news": (
         {0: [f(0)], 2: [f(2, active=False)], 3: [f(1)]},
         ["opened", "fired", "quiet", "resolved"],

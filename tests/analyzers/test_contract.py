@@ -14,6 +14,7 @@ from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, System, ValueModel
 from watchkeeper.schemas.objectives import BudgetStep, Fallback, Sli
+from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import telemetry
 from watchkeeper.store.facts.batch import Batch
 
@@ -39,9 +40,13 @@ DECLARED = Declarations(
             prices=[Price(model="m1", token_class="input", per_million=3.0, valid_from=date(2020, 1, 1))],
         ),
     ),
-    systems=(System(name="s", services=["flights"], owner="o", protected=["gender"]),),
+    systems=(System(name="s", services=["flights"], owner="o", protected=["gender"], expect_every="1h"),),
     values=(ValueModel(name="v", service="flights", currency="EUR", values={"wrong": -10.0}),),
 )
+
+
+LEDGER = ("data.telemetry", "data.silence")
+"""They speak of what is not here."""
 
 
 def gpus(world: World) -> World:
@@ -57,6 +62,16 @@ def lossy(world: World) -> World:
     for at, dropped in ((day(28), 0), (day(30) - timedelta(minutes=6), 50)):
         group = {"service": "flights", "site": "ams", "version": "1", "accepted": 1000, "dropped": dropped}
         telemetry.write(world.facts, pl.DataFrame([group]), at)
+    return world
+
+
+@cache
+def silent() -> World:
+    """The books of clients were looked at, and nobody wrote into them for two hours."""
+    world = World().load(made(days=20))
+    group = {"service": "flights", "site": "ams", "version": "1", "seen_at": stored(day(30) - timedelta(hours=2))}
+    for minute in range(180):
+        telemetry.write(world.facts, pl.DataFrame([group]), day(30) - timedelta(minutes=minute))
     return world
 
 
@@ -116,7 +131,7 @@ def misranked() -> World:
 
 
 def world_of(analyzer: Analyzer) -> World:
-    other = {"data.mismatch": mistyped, "quality.ranking": misranked}
+    other = {"data.mismatch": mistyped, "data.silence": silent, "quality.ranking": misranked}
     return other.get(analyzer.name, faulty)()
 
 
@@ -161,7 +176,9 @@ def told(analyzer: Analyzer) -> Evaluation:
 def test_what_alerts_names_predictions_of_its_window_that_show_it(analyzer: Analyzer) -> None:
     world = world_of(analyzer)
     for finding in told(analyzer).findings:
-        shows = not analyzer.name.startswith("gpu.") and analyzer.name not in ("data.telemetry", "quality.fairness")
+        shows = (
+            not analyzer.name.startswith("gpu.") and analyzer.name not in LEDGER and analyzer.name != "quality.fairness"
+        )
         assert finding.examples or not finding.severity.alerts or not shows
         for one in finding.examples:
             ts = world.facts.read("SELECT ts FROM predictions WHERE id = $id AND service = 'flights'", {"id": one})

@@ -34,6 +34,7 @@ def test_every_folder_is_found_and_named_by_its_path() -> None:
         "data.missing",
         "data.new_feature",
         "data.out_of_range",
+        "data.silence",
         "data.telemetry",
         "data.unseen",
         "drift.chi_squared",

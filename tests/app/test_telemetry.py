@@ -120,7 +120,7 @@ def test_the_server_copies_its_ledger_to_where_analyzers_see_it(tmp_path: Path, 
     rows = rooms.reader.telemetry(later).to_dicts()
     shown = [(row["service"], row["site"], row["accepted"], row["dropped"]) for row in rows]
     assert shown == [("shop", "ams", 1, 2)][:looks]
-    assert len(rooms.reader.telemetry_looks(Window(later - timedelta(hours=1), later))) == looks
+    assert (rooms.reader.newest_look(Window(later - timedelta(hours=1), later)) is not None) == bool(looks)
     stores.inbox.close()
     stores.control.close()
     stores.facts.close()

@@ -21,6 +21,9 @@ LOUDNESS = {Severity.NOTICE: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 SILENT = "seen"
 """The kind of a step that changes what is known, and is no news for the timeline."""
 
+OFFLINE = "data.silence"
+"""The analyzer that says who is silent; the subject is the silent place itself."""
+
 BLIND = frozenset({DataState.STALE, DataState.ABSENT, DataState.EVALUATOR_ERROR})
 """Data states in which "not active" says nothing: the condition could not be looked at."""
 
@@ -182,7 +185,7 @@ def _join(state: Incident, finding: Finding) -> list[Step]:
 
 def _again(state: Incident, known: Member, finding: Finding) -> list[Step]:
     louder = LOUDNESS[finding.severity] > LOUDNESS[known.severity]
-    begins_anew = not known.active and known.subject not in state.told_subjects
+    begins_anew = not known.active and _told_as(known) not in state.told_subjects
     changed = replace(
         known,
         first_at=finding.as_of if begins_anew else known.first_at,
@@ -228,7 +231,7 @@ def _tell(state: Incident, now: datetime, going_on: list[Member]) -> list[Step]:
     untold = [
         member
         for member in ranked(going_on)
-        if LOUDNESS[member.severity] > known or member.subject not in state.told_subjects
+        if LOUDNESS[member.severity] > known or _told_as(member) not in state.told_subjects
     ]
     if not untold:
         return []
@@ -239,10 +242,15 @@ def _tell(state: Incident, now: datetime, going_on: list[Member]) -> list[Step]:
         fired_at=state.fired_at or now,
         told=state.told + 1,
         told_severity=loudest if LOUDNESS[loudest] > known else state.told_severity,
-        told_subjects=tuple(dict.fromkeys([*state.told_subjects, *(member.subject for member in untold)])),
+        told_subjects=tuple(dict.fromkeys([*state.told_subjects, *map(_told_as, untold)])),
     )
     kind = "fired" if state.state is Phase.PENDING else "updated"
     return [Step(told, now, kind, {"subjects": [*told.told_subjects]}, tuple(member.fingerprint for member in untold))]
+
+
+def _told_as(member: Member) -> str:
+    """Name what people were told of: who knows that a site loses events does not know that it is offline."""
+    return f"{member.subject} (offline)" if member.analyzer == OFFLINE else member.subject
 
 
 def _member(state: Incident, fingerprint: str) -> Member | None:

@@ -20,7 +20,7 @@ from watchkeeper.store.control.maintenance import Maintenance
 from watchkeeper.store.control.records import Incident, Member
 from watchkeeper.store.control.silences import Silence
 
-TELEMETRY = "data.telemetry"
+TELEMETRY = frozenset({"data.telemetry", "data.silence"})
 INDEPENDENT = frozenset({"gpu", "external"})
 """Classes of alerts that do not rest on the telemetry of a service."""
 
@@ -101,7 +101,7 @@ class Suppression:
         rules = [Rule.of(one, firing) for one in declared.inhibitions]
         blind: dict[str, list[Firing]] = {}
         for alert in firing:
-            if alert.member.analyzer == TELEMETRY and alert.member.data_state is not DataState.OK:
+            if alert.member.analyzer in TELEMETRY and alert.member.data_state is not DataState.OK:
                 blind.setdefault(alert.incident.service, []).append(alert)
         return cls(silences, maintenance, rules, blind)
 
@@ -128,7 +128,7 @@ class Suppression:
         return found + self._blinded(labels, member, incident)
 
     def _blinded(self, labels: Labels, member: Member, incident: Incident) -> list[Hold]:
-        if member.analyzer in {TELEMETRY, RECEIVED} or labels.get("class") in INDEPENDENT:
+        if member.analyzer in {*TELEMETRY, RECEIVED} or labels.get("class") in INDEPENDENT:
             return []
         for source in self.blind.get(incident.service, ()):
             same_model = source.incident.model in {"", incident.model}

@@ -88,6 +88,7 @@ def _useful(columns: Sequence[str]) -> dict[str, Analyzer]:
         "impact.",
         "drift.",
         "quality.",
+        "data.silence",
         "data.telemetry",
         *(() if "cost" in columns else ("cost.",)),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -60,7 +60,8 @@ class Schedule:
     the last window end of each analyzer; ``maintain`` is called before each time (it makes references that are due).
     ``min_every`` keeps a replay from evaluating more often than that. What is more than a day behind is caught up
     at most hourly: nobody is helped by a page about a minute of last week. ``open_findings`` are those that were
-    active when the process last stopped. Stretches in which there is nothing to read are jumped over.
+    active when the process last stopped. Stretches in which there is nothing to read are jumped over. Who is named in
+    ``without_events`` looks also where no event ever came.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Schedule:
         maintain: Callable[[datetime], object] = lambda _: None,
         min_every: timedelta = timedelta(0),
         open_findings: Iterable[Finding] = (),
+        without_events: Collection[str] = (),
     ) -> None:
         self._registry = registry
         self._facts = facts
@@ -85,6 +87,7 @@ class Schedule:
         self._min_every = min_every
         self._watermarks = dict(watermarks)
         self._open = {finding.fingerprint: finding for finding in open_findings if finding.active}
+        self._without_events = without_events
         self._failures: dict[str, int] = {}
         self._running = threading.Lock()
 
@@ -154,7 +157,7 @@ class Schedule:
             return points
         first = self._first_event(until)
         if first is None:
-            return {}
+            return {name: points.get(name, until - self._registry[name].every) for name in self._without_events}
         return {name: max(points.get(name, first), first) for name in self._registry}
 
     def _first_event(self, until: datetime) -> datetime | None:

@@ -24,6 +24,7 @@ from watchkeeper.alerts.rounds import Rounds, RoundsLoop
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.alerts.sender_loop import SenderLoop
 from watchkeeper.analyzers.clockwork import Clockwork
+from watchkeeper.analyzers.data import silence
 from watchkeeper.analyzers.evaluation import Evaluation, Reading, settings_for
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
@@ -56,7 +57,7 @@ OPEN = (Phase.PENDING, Phase.FIRING)
 DRAIN_SECONDS = 120.0
 UPKEEP_EVERY = timedelta(hours=1)
 CHANGE_LOOKBACK = timedelta(days=14)
-TELEMETRY_EVERY = timedelta(minutes=5)
+TELEMETRY_EVERY = timedelta(minutes=1)
 
 
 BEGUN = "begun"
@@ -130,7 +131,10 @@ class Rooms:
         self._evaluated_at = time.monotonic()
         self._ending = threading.Event()
         self._daily = Clockwork("upkeep", self.upkeep.daily, UPKEEP_EVERY)
-        self._clockwork = Clockwork("evaluation", self._tick, timedelta(seconds=settings.schedule.tick_seconds))
+        tick = timedelta(seconds=settings.schedule.tick_seconds)
+        self._clockwork = Clockwork("evaluation", self._tick, tick)
+        # Beside the analyzers: a long round of theirs must not look as if nobody had been there to hear.
+        self._looks = Clockwork("looks", self._note_telemetry, tick)
 
     def start(self) -> None:
         """Apply the declared folder, load what an earlier run left, then start every thread."""
@@ -143,6 +147,7 @@ class Rooms:
         self.poller.start()
         self._sender.start()
         self._rounds.start()
+        self._looks.start()
         self._clockwork.start()
         self._daily.start()
 
@@ -151,6 +156,7 @@ class Rooms:
         self._ending.set()
         self._daily.stop()
         self._clockwork.stop()
+        self._looks.stop()
         self.poller.stop()
         self._rounds.stop()
         self._sender.stop()
@@ -232,7 +238,6 @@ class Rooms:
             self._event_clock.advance(newest.replace(tzinfo=wall().tzinfo))
 
     def _tick(self) -> None:
-        self._note_telemetry()
         term = self._leader.leads()
         if term is None:
             self._evaluated_at = time.monotonic()  # another server does it
@@ -250,9 +255,11 @@ class Rooms:
     def _note_telemetry(self) -> None:
         """Copy the ledger of telemetry to the facts, where the analyzers see it; a replay has no ledger of its time."""
         now = self.clock()
-        if self._event_clock is not None or now - self._telemetry_at < TELEMETRY_EVERY:
+        if self._event_clock is not None or timedelta(0) <= now - self._telemetry_at < TELEMETRY_EVERY:
             return
-        telemetry.write(self.stores.facts, snapshot(self.stores.inbox.clients()), now)
+        oldest = self.stores.inbox.status().oldest_us
+        loaded_to = now if oldest is None else min(now, datetime.fromtimestamp(oldest / 1e6, UTC))
+        telemetry.write(self.stores.facts, snapshot(self.stores.inbox.clients()), now, loaded_to)
         self._telemetry_at = now
 
     def _make_schedule(self) -> Schedule:
@@ -275,6 +282,7 @@ class Rooms:
             maintain=self._maintain,
             min_every=timedelta(seconds=self.settings.schedule.min_every_seconds),
             open_findings=known.values(),
+            without_events={silence.ANALYZER.name},
         )
 
     def _maintain(self, as_of: datetime) -> None:

@@ -68,9 +68,9 @@ def several(tx: Transaction, incident_ids: Iterable[str]) -> list[Incident]:
     return [one for keys in chunks for one in _with_members(tx, select(incident).where(incident.c.id.in_(keys)))]
 
 
-def with_member(tx: Transaction, analyzer: str) -> list[Incident]:
-    """List the firing incidents in which a condition that this analyzer found is active."""
-    holds = select(member.c.incident_id).where(member.c.analyzer == analyzer, member.c.active)
+def with_member(tx: Transaction, analyzers: Iterable[str]) -> list[Incident]:
+    """List the firing incidents in which a condition that one of these analyzers found is active."""
+    holds = select(member.c.incident_id).where(member.c.analyzer.in_(sorted(analyzers)), member.c.active)
     firing = incident.c.state == Phase.FIRING.value
     return _with_members(tx, select(incident).where(firing, incident.c.id.in_(holds)))
 

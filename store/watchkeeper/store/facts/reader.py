@@ -318,9 +318,19 @@ class FactReader:
         """Give, by service, site and version, what clients had logged and what had arrived at a time."""
         return telemetry.stood(self.facts, as_of)
 
-    def telemetry_looks(self, window: Window) -> list[datetime]:
-        """Give when the ledger of telemetry was looked at: without looks, silence says nothing."""
-        return telemetry.looks(self.facts, window)
+    def newest_look(self, window: Window) -> tuple[datetime, datetime] | None:
+        """Give when the ledger of telemetry was last looked at, and up to when what had arrived was loaded."""
+        return telemetry.newest_look(self.facts, window)
+
+    def watched(self, window: Window) -> timedelta:
+        """Give for how long of a window the ledger was looked at: without looks, silence says nothing."""
+        return telemetry.watched(self.facts, window)
+
+    def arrival_gaps(
+        self, silent: tuple[tuple[str, str, datetime], ...], window: Window, most: int
+    ) -> list[telemetry.Gaps]:
+        """Give the longest gaps between arrivals about the hour in which someone (service, site) fell silent."""
+        return telemetry.gaps(self.facts, silent, window, most)
 
     def last_arrival(self, service: str, site: str | None, window: Window) -> datetime | None:
         """Give when the newest prediction of a service (and site) came in, within a window of arrival."""

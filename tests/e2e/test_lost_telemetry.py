@@ -1,0 +1,127 @@
+"""A real loss of telemetry reaches a person: which site, which version, how many events; silence is told apart."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from alerts.sink import Sink, sink
+from e2e import fast_clock
+from e2e.running import Server, environment, until
+
+FAST = 40.0
+"""Five minutes, the pause between two looks for losses, pass in 7.5 seconds."""
+FAST_WATCHKEEPER = (sys.executable, fast_clock.__file__)
+LIVE = """
+import os, runpy, sys, time
+runpy.run_path(os.environ["FAST_CLOCK"])["begin"]()
+from watchkeeper_sdk import Client
+client = Client(site=sys.argv[1], max_spool_bytes=int(sys.argv[2]), flush_interval=0.05)
+def log(count):
+    for number in range(count):
+        client.log_prediction(prediction=True, features={"number": number, "padding": "x" * 100})
+log(int(sys.argv[3]))
+print(client.flush(60), sum(client.stats().dropped.values()), flush=True)
+while True:
+    log(1)
+    time.sleep(0.1)
+"""
+
+
+def declared(folder: Path, receiver: str) -> str:
+    shop = {"services": ["shop"], "owner": "ops", "runbook": "https://runbooks.example/shop"}
+    documents = [
+        ("System", "shop", shop | {"sites": ["ams", "bru"], "expectEvery": "5m"}),
+        ("Route", "on-call", {"receiver": {"type": "webhook", "url": receiver}, "group_interval": "1s"}),
+    ]
+    folder.mkdir()
+    (folder / "all.yaml").write_text(
+        yaml.safe_dump_all(
+            {"apiVersion": "watchkeeper/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+            for kind, name, spec in documents
+        )
+    )
+    return str(folder)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Sink]:
+    with sink() as receiving:
+        yield receiving
+
+
+class Site:
+    """One process of the service, at one site."""
+
+    def __init__(self, server: Server, spool: Path, clock: dict[str, str], name: str, room: int, first: int) -> None:
+        given = {"WATCHKEEPER_URL": server.url, "WATCHKEEPER_SERVICE": "shop", "WATCHKEEPER_SPOOL_DIR": str(spool)}
+        argv = [sys.executable, "-c", LIVE, name, str(room), str(first)]
+        self._process = subprocess.Popen(argv, env=environment(given | clock), stdout=subprocess.PIPE, text=True)
+
+    def lost(self) -> int:
+        """Wait until the first events are sent or lost; give how many are lost, by its own count."""
+        assert self._process.stdout is not None
+        flushed, dropped = self._process.stdout.readline().split()
+        assert flushed == "True"
+        return int(dropped)
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(20)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def told(receiver: Sink, metric: str) -> list[dict[str, Any]]:
+    alerts = [alert for one in receiver.received if one.body["status"] == "firing" for alert in one.body["alerts"]]
+    return [alert for alert in alerts if alert["labels"]["metric"] == metric]
+
+
+def expected(server: Server) -> dict[str, dict[str, Any]]:
+    return {one["site"]: one for one in server.get("/v1/telemetry")["expected"]}
+
+
+@pytest.mark.timeout(120)
+def test_a_site_that_loses_events_is_told_and_one_that_falls_silent_apart(tmp_path, receiver):
+    clock = fast_clock.settings(FAST)
+    folder = {"WATCHKEEPER_CONTROL_DECLARED_DIR": declared(tmp_path / "declared", receiver.url)}
+    server = Server(tmp_path, folder | clock, FAST_WATCHKEEPER)
+    with ExitStack() as ending:
+        ending.callback(server.end)
+
+        def site(name: str, room: int, first: int) -> Site:
+            one = Site(server, tmp_path / name, clock, name, room, first)
+            ending.callback(one.kill)
+            return one
+
+        # The collector is down. The spool of one site has no room for all that is logged meanwhile.
+        ams, bru = site("ams", 40_000, 600), site("bru", 2**30, 600)
+        until(lambda: len(list((tmp_path / "ams").rglob("*.log"))), bool)
+        server.start()
+        lost = ams.lost()
+        assert (lost > 100, bru.lost()) == (True, 0)
+
+        states = {name: one["state"] for name, one in expected(server).items()}
+        assert states == {"ams": "partial", "bru": "ok"}
+
+        bru.kill()
+        (loss, *_) = until(lambda: told(receiver, "lost_share"), bool, 30)
+        assert loss["labels"]["site"] == "ams"
+        assert f" {lost} events, all of them from site ams, client version " in loss["annotations"]["summary"]
+        (silence, *_) = until(lambda: told(receiver, "silent_seconds"), bool, 30)
+        assert silence["labels"]["site"] == "bru"
+        assert "site bru of shop is offline since" in silence["annotations"]["summary"]
+
+        shown = expected(server)
+        assert {name: one["state"] for name, one in shown.items()} == {"ams": "partial", "bru": "offline"}
+        assert shown["bru"]["offline_since"] == shown["bru"]["last_seen"]
+        (incident,) = server.get("/v1/incidents")["incidents"]
+        assert (incident["service"], incident["state"], incident["data_state"]) == ("shop", "firing", "absent")
+        assert {alert["labels"]["site"] for alert in told(receiver, "silent_seconds")} == {"bru"}
