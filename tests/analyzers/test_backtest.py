@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from analyzers.world import from_day, made
+from analyzers.world import day, from_day, made
 
 from watchkeeper.analyzers.backtest import backtest
 from watchkeeper.schemas.errors import InputError
@@ -92,10 +92,35 @@ def test_what_cannot_be_replayed_is_refused_with_the_reason(tmp_path: Path) -> N
         backtest(written(pl.DataFrame({"x": [1]}), tmp_path), 14)
     with pytest.raises(InputError, match="column ts must hold times, not String"):
         backtest(written(pl.DataFrame({"ts": ["today"]}), tmp_path), 14)
+    with pytest.raises(InputError, match=r"column reason_codes of .* must hold lists of text, not String"):
+        backtest(written(pl.DataFrame({"ts": [day(0)], "reason_codes": ["old"]}), tmp_path), 14)
     text = tmp_path / "text.parquet"
     text.write_text("no")
     with pytest.raises(InputError, match=r"cannot read .*text\.parquet as Parquet"):
         backtest(text, 14)
+
+
+def worse(days: int = 44) -> pl.DataFrame:
+    """From day 26 on a third of the answers comes out otherwise; the model says how sure it was, and why."""
+    sure = pl.int_range(pl.len()) % 2 == 0
+    wrong = from_day(26) & (pl.int_range(pl.len()) % 3 == 0)
+    return made(days=days, rows=120).with_columns(
+        pl.when(wrong).then(1 - pl.col("outcome")).otherwise(pl.col("outcome")).alias("outcome"),
+        pl.when(sure).then(0.9).otherwise(0.6).alias("confidence"),
+        pl.lit(0.8).alias("confidence_threshold"),
+        pl.concat_list(pl.when(from_day(30)).then(pl.lit("new")).otherwise(pl.lit("old"))).alias("reason_codes"),
+    )
+
+
+def test_notices_are_looked_for_when_they_are_asked_for_and_change_no_alert(tmp_path: Path) -> None:
+    file = written(worse(), tmp_path)
+    quick, full = (backtest(file, 14, notices=notices) for notices in (False, True))
+    told = {finding["metric"]: finding["severity"] for finding in full["findings"]}  # type: ignore[attr-defined]
+    assert told["error_rate"] == told["accuracy_gap"] == told["reason_share"] == "notice"
+    shown = {finding["metric"] for finding in quick["findings"]}  # type: ignore[attr-defined]
+    assert shown & {"error_rate", "accuracy_gap", "reason_share"} == set()
+    assert alerts(full) == alerts(quick)
+    assert ("error", "automation") in [subjects for _, subjects in alerts(quick)], "what it decides alone is judged"
 
 
 class Killed(Exception):

@@ -87,4 +87,6 @@ def test_the_lines_say_what_and_when() -> None:
         "a: 1 alerts in 60 days after the reference, 0.50 in 30 days",
         "  2026-02-14  page    x is worse.",
     ]
+    shown = lines({"a": report | {"findings": [finding | {"severity": "notice"}]}}, notices=True)
+    assert shown == ["a: 0 alerts in 60 days after the reference, 0.00 in 30 days", "  2026-02-14  notice  x is worse."]
     assert lines({"b": {**report, "days": 20, "findings": []}}) == ["b: 0 alerts in 0 days after the reference"]

@@ -27,6 +27,9 @@ VALUES = {
     "tokens_in": 10,
     "tokens_out": 20,
     "cost": 0.01,
+    "confidence": 0.9,
+    "confidence_threshold": 0.8,
+    "reason_codes": ["amount"],
 }
 
 

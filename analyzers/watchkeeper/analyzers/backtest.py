@@ -15,6 +15,7 @@ from pathlib import Path
 
 from watchkeeper.analyzers import backtest_rows
 from watchkeeper.analyzers.backtest_kept import Kept, State, recipe
+from watchkeeper.analyzers.drift_distance import Distance
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
@@ -32,26 +33,30 @@ Told = Callable[[int, int], object]
 
 
 def backtest(
-    file: Path, reference_days: int, keep: Path | None = None, told: Told = lambda _done, _days: None
+    file: Path,
+    reference_days: int,
+    keep: Path | None = None,
+    told: Told = lambda _done, _days: None,
+    *,
+    notices: bool = False,
 ) -> dict[str, object]:
     """Replay a Parquet file day by day; the result is the contract of the detection bench.
 
-    Needs a column ``ts``; ``prediction``, ``score``, ``outcome``, ``outcome_ts``, ``segment``, ``latency_ms``, ``ok``,
-    ``attempts``, ``tokens_in``, ``tokens_out`` and ``cost`` are known by name, every other column is a feature.
-    ``keep`` is a folder to go on from; it is the caller's to remove.
+    Needs a column ``ts``; others that are known by name stand in ``docs/backtest.md``, the rest are features.
+    ``keep`` is a folder to go on from; it is the caller's to remove. ``notices`` asks those too that never alert.
     """
     frame = backtest_rows.read(file)
     first = backtest_rows.day_of(frame["ts"].min())
     days = (backtest_rows.day_of(frame["ts"].max()) - first).days + 1
     end = first + days * DAY
-    kept = Kept(keep, recipe(file, reference_days)) if keep else None
+    kept = Kept(keep, recipe(file, reference_days, notices=notices)) if keep else None
     before = kept.begin() if kept else None
     said = _Said(first, before, lambda done: told(done, days))
     facts = FactStore(kept.facts if kept else MEMORY, threads=1)
     try:
         loader = Loader(facts, lambda: end + 30 * DAY)  # late enough that nothing is kept by the minute
         schedule = Schedule(
-            _useful(frame.columns),
+            _useful(frame.columns, notices=notices),
             FactReader(facts),
             Declarations,
             lambda: end,
@@ -77,22 +82,31 @@ def backtest(
     }
 
 
-def _useful(columns: Sequence[str]) -> dict[str, Analyzer]:
-    """Leave out what no such file holds (GPUs, objectives, values, books of clients, prices unless there is a cost).
+_NEVER = (
+    *("gpu.", "slo.", "impact.", "data.silence", "data.telemetry"),
+    *("quality.agreement", "quality.fairness", "quality.ranking"),
+)
+"""What no such file holds: GPUs, objectives, values, books of clients, checks, protected attributes, rankings."""
+_NEEDED = {
+    "cost.": {"cost"},
+    "quality.": {"outcome", "outcome_ts"},
+    "quality.selective": {"confidence", "confidence_threshold"},
+    "drift.reasons": {"reason_codes"},
+}
+"""The columns without which nothing can be said."""
+_NOTICES = ("drift.classifier", "drift.reasons", "quality.estimated", "quality.matured", "quality.slices")
+"""Those whose findings are shown and told to nobody; they double the work."""
 
-    And what never alerts: readings and notices alone tell nobody anything, and are most of the work.
-    """
-    without = (
-        "gpu.",
-        "slo.",
-        "impact.",
-        "drift.",
-        "quality.",
-        "data.silence",
-        "data.telemetry",
-        *(() if "cost" in columns else ("cost.",)),
-    )
-    return {name: analyzer for name, analyzer in discover().items() if not name.startswith(without)}
+
+def _useful(columns: Sequence[str], *, notices: bool) -> dict[str, Analyzer]:
+    """Leave out what the file holds nothing for, what only measures, and what never alerts unless it is asked for."""
+    lacking = tuple(prefix for prefix, needed in _NEEDED.items() if not needed <= set(columns))
+    without = (*_NEVER, *lacking, *(() if notices else _NOTICES))
+    return {
+        name: analyzer
+        for name, analyzer in discover().items()
+        if not name.startswith(without) and not isinstance(analyzer, Distance)
+    }
 
 
 class _Reference:

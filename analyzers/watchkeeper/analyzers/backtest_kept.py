@@ -21,7 +21,7 @@ from watchkeeper.store import statements
 from watchkeeper.store.facts import references
 from watchkeeper.store.facts.connection import FactStore
 
-FORM = 1
+FORM = 2
 """Raised with every change of what is kept, so that nothing goes on from what another release has left."""
 CHUNK = 2**20
 
@@ -57,9 +57,9 @@ class State(Struct, frozen=True):
         return tuple(statements.read(statement, {}) for statement in self.open)
 
 
-def recipe(file: Path, reference_days: int) -> str:
-    """Identify what is replayed: the file's bytes and the reference; a changed file is begun anew."""
-    digest = hashlib.blake2b(f"{FORM} {reference_days} {file.stem} ".encode(), digest_size=16)
+def recipe(file: Path, reference_days: int, *, notices: bool = False) -> str:
+    """Identify what is replayed, the file's bytes, the reference and who is asked; a changed file is begun anew."""
+    digest = hashlib.blake2b(f"{FORM} {reference_days} {notices} {file.stem} ".encode(), digest_size=16)
     with file.open("rb") as source:
         while part := source.read(CHUNK):
             digest.update(part)

@@ -22,8 +22,18 @@ SEGMENT = "segment"
 MODEL = "model"
 
 _RENAMED = {"tokens_in": "tokens_input", "tokens_out": "tokens_output"}
-_OPERATIONS = ("score", "latency_ms", "attempts", "tokens_in", "tokens_out", "cost")
-_KNOWN = {"ts", "prediction", "outcome", "outcome_ts", SEGMENT, "ok", *_OPERATIONS}
+_OPERATIONS = (
+    "score",
+    "confidence",
+    "confidence_threshold",
+    "latency_ms",
+    "attempts",
+    "tokens_in",
+    "tokens_out",
+    "cost",
+)
+REASONS = "reason_codes"
+_KNOWN = {"ts", "prediction", "outcome", "outcome_ts", SEGMENT, "ok", REASONS, *_OPERATIONS}
 
 
 def read(file: Path) -> pl.DataFrame:
@@ -34,6 +44,8 @@ def read(file: Path) -> pl.DataFrame:
         raise InputError(f"cannot read {file} as Parquet: {error}") from None
     if "ts" not in frame.columns or frame.height == 0:
         raise InputError(f"{file} needs at least one row and a column ts (the time of the row, UTC)")
+    if REASONS in frame.columns and not isinstance(frame.schema[REASONS], pl.List):
+        raise InputError(f"column {REASONS} of {file} must hold lists of text, not {frame.schema[REASONS]}")
     return frame.with_columns(_naive(frame, name) for name in ("ts", "outcome_ts") if name in frame.columns)
 
 
@@ -87,6 +99,7 @@ def predictions(frame: pl.DataFrame, service: str) -> Predictions:
         *(pl.col(name).alias(_RENAMED.get(name, name)) for name in operations),
         (pl.col("attempts") if "attempts" in columns else pl.lit(1)).alias("attempts"),
         _status() if "ok" in columns else pl.lit("ok").alias("status"),
+        *((pl.col(REASONS).cast(pl.List(pl.String)),) if REASONS in columns else ()),
     )
     features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, "row_id"}]
     segments = [pl.col(SEGMENT).cast(pl.String)] if SEGMENT in columns else []

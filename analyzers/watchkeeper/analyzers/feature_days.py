@@ -15,6 +15,7 @@ from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 WINDOWS = 7
 """Windows that are read: the evaluated one and those just before it."""
@@ -76,8 +77,10 @@ def _windows(scope: Scope) -> dict[tuple[str, int], FeatureRow]:
     stretch = span * WINDOWS
     border = end - (end - _EPOCH) % stretch
     read = Window(border - stretch, border + stretch if border < end else end)
-    frame = scope.facts.features(scope.service, scope.model, read, step=HOUR)
-    age = (pl.lit(stored(end)) - HOUR - pl.col("bucket")).dt.total_microseconds()
+    whole = span == DAY and (end - _EPOCH) % DAY == timedelta(0)
+    step = DAY if whole else HOUR
+    frame = scope.facts.features(scope.service, scope.model, read, step=step)
+    age = (pl.lit(stored(end)) - step - pl.col("bucket")).dt.total_microseconds()
     summed = (
         frame.with_columns(pl.col("bucket").cast(pl.Datetime("us")))
         .with_columns((age // (span // timedelta(microseconds=1))).alias("place"))

@@ -32,11 +32,12 @@ Hear = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One file to replay, where its findings go, and where it is kept how far it is."""
+    """One file to replay, where its findings go, where it is kept how far it is, and if notices are looked for."""
 
     file: Path
     out: Path
     keep: Path
+    notices: bool = False
 
     @property
     def name(self) -> str:
@@ -44,12 +45,12 @@ class Stream:
         return self.file.stem
 
 
-def streams(files: Sequence[Path], out: Path) -> list[Stream]:
+def streams(files: Sequence[Path], out: Path, *, notices: bool = False) -> list[Stream]:
     """Say where everything goes: one file's findings to ``out``, those of several to ``out``/NAME.json."""
     keep = out.with_name(out.name + PARTIAL)
     if len(files) == 1:
-        return [Stream(files[0], out, keep / files[0].stem)]
-    made = [Stream(file, out / f"{file.stem}.json", keep / file.stem) for file in files]
+        return [Stream(files[0], out, keep / files[0].stem, notices)]
+    made = [Stream(file, out / f"{file.stem}.json", keep / file.stem, notices) for file in files]
     names = [stream.name for stream in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -76,11 +77,17 @@ def replay(stream: Stream, reference_days: int, hear: Hear) -> None:
 
     if not stream.file.is_file():
         raise InputError(f"{stream.file}: no such file")
-    done, this = stream.keep.with_suffix(".done"), recipe(stream.file, reference_days)
+    done, this = stream.keep.with_suffix(".done"), recipe(stream.file, reference_days, notices=stream.notices)
     if stream.out.is_file() and done.is_file() and done.read_text() == this:
         hear(stream.name, 1, 1)
         return
-    report = backtest(stream.file, reference_days, stream.keep, lambda days, of: hear(stream.name, days, of))
+    report = backtest(
+        stream.file,
+        reference_days,
+        stream.keep,
+        lambda days, of: hear(stream.name, days, of),
+        notices=stream.notices,
+    )
     stream.out.parent.mkdir(parents=True, exist_ok=True)
     new = stream.out.with_name(stream.out.name + ".new")
     new.write_text(json.dumps(report, indent=1) + "\n")
@@ -89,15 +96,16 @@ def replay(stream: Stream, reference_days: int, hear: Hear) -> None:
     shutil.rmtree(stream.keep)
 
 
-def lines(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Say what would have been told, and when: each alert, and how often there was one."""
+def lines(reports: Mapping[str, Mapping[str, Any]], *, notices: bool = False) -> list[str]:
+    """Say what would have been told, and when: each alert (and notice), and how often there was an alert."""
     said: list[str] = []
     for name, report in reports.items():
         first, days = date.fromisoformat(report["first_day"]), report["days"] - report["reference_days"]
         alerts = [finding for finding in report["findings"] if finding["severity"] in ALERTS]
         often = f", {30 * len(alerts) / days:.2f} in 30 days" if days > 0 else ""
         said.append(f"{name}: {len(alerts)} alerts in {max(days, 0)} days after the reference{often}")
-        said += [f"  {first + timedelta(days=one['day'])}  {one['severity']:<6}  {one['summary']}" for one in alerts]
+        listed = report["findings"] if notices else alerts
+        said += [f"  {first + timedelta(days=one['day'])}  {one['severity']:<6}  {one['summary']}" for one in listed]
     return said
 
 

@@ -146,13 +146,15 @@ def backtest(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Files replayed at once. Default: one a core.", show_default=False)
     ] = None,
+    notices: Annotated[bool, typer.Option("--notices", help="Also what is only shown; twice the time.")] = False,
 ) -> None:
     """Replay files day by day, no look-ahead: what would we have been told, and when?"""
     from watchkeeper.app.backtesting import lines, run, streams  # noqa: PLC0415
 
     with options.bars() as hear:
-        reports = run(streams(files, out), reference_days, jobs or os.cpu_count() or 1, hear)
-    for line in lines(reports):
+        asked = streams(files, out, notices=notices)
+        reports = run(asked, reference_days, jobs or os.cpu_count() or 1, hear)
+    for line in lines(reports, notices=notices):
         typer.echo(line)
 
 

@@ -26,6 +26,7 @@ import polars as pl
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import Z95, grade
+from watchkeeper.analyzers.optional_fields import may_carry
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.matured import Comparison, Errors, compare
 from watchkeeper.schemas.declared import Declarations
@@ -41,7 +42,8 @@ MOST_READ, MOST_TOLD = 20, 3
 BOTH_WAYS = 2
 CODE, INPUT = "reason", "attribution"
 Read = Callable[[FactStore, tuple[str, str], Window, float], pl.DataFrame]
-READS: Mapping[str, Read] = {CODE: code_days, INPUT: attribution_days}
+READS: Mapping[str, tuple[Read, str]] = {CODE: (code_days, "reason_codes"), INPUT: (attribution_days, "extra")}
+"""How each is read, and the field that it comes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +161,13 @@ def _parts(scope: Scope) -> list[Part]:
     if reference is None:
         return []
     store, found = scope.facts.store(), list[Part]()
-    keep = [_keep(scope, window) for window in (scope.window, reference)]
-    for kind, read in READS.items():
-        now = read(store, scope.pair, scope.window, keep[0])
+    for kind, (read, field) in READS.items():
+        if not may_carry(scope, field):
+            continue
+        now = read(store, scope.pair, scope.window, _keep(scope, scope.window))
         if now.height == 0:
             continue
-        usual = read(store, scope.pair, reference, keep[1])
+        usual = read(store, scope.pair, reference, _keep(scope, reference))
         days = (now["day"].n_unique(), usual["day"].n_unique())
         rows = min(_rows(now), _rows(usual))
         if days[0] < MIN_DAYS or days[1] < 2 * MIN_DAYS or rows < scope.settings.number("min_rows"):

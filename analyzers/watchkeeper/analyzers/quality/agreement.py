@@ -40,6 +40,7 @@ from watchkeeper.analyzers.maturity import (
     quality_days,
     reference_quality_days,
 )
+from watchkeeper.analyzers.optional_fields import may_carry
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.core.kappa import Table
 from watchkeeper.analyzers.quality.matured import Errors, compare
@@ -50,7 +51,7 @@ from watchkeeper.store.facts.agreeing import (
     Disagreeing,
     Truth,
     cuts,
-    is_anything_said,
+    is_any_judged,
     said_days,
     truth_delay,
     truth_known,
@@ -157,9 +158,12 @@ class Agreement:
 
 def _cases(scope: Scope) -> list[Case]:
     ripe = matured(scope)
-    if ripe is None or not is_anything_said(scope.facts.store(), scope.pair, ripe.window, scope.as_of):
+    if ripe is None:
         return []
     store, before = scope.facts.store(), monday(scope.as_of)
+    checked = may_carry(scope, "checks", ripe.window)
+    if not checked and not is_any_judged(store, scope.pair, ripe.window, scope.as_of):
+        return []
     told, days = truth_delay(store, scope.pair, ripe.reference, before)
     truth = ANY_OUTCOME
     if told >= MIN_KNOWN:

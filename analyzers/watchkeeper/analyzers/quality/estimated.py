@@ -25,6 +25,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import Z95, grade, student_tail
 from watchkeeper.analyzers.maturity import MIN_KNOWN, monday, outcome_delay
+from watchkeeper.analyzers.memo import once
 from watchkeeper.analyzers.quality.core.confidence import Calibration, Floats, auc, expected_right
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
@@ -172,7 +173,9 @@ def _case(scope: Scope) -> Case | None:
     if reference is None or delay is None:
         return None
     store = scope.facts.store()
-    usual = known_bins(store, scope.pair, reference, monday(scope.as_of))
+    before = monday(scope.as_of)
+    key = ("known bins", scope.pair, reference, before)
+    usual = once(scope.facts, key, lambda: known_bins(store, scope.pair, reference, before))
     window = Window(scope.window.start - delay, scope.window.end - delay)
     if usual["n"].sum() < MIN_KNOWN or usual["day"].n_unique() < 2 * MIN_DAYS or window.start < reference.end:
         return None

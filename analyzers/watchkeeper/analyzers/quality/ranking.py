@@ -27,6 +27,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import Z95, grade
 from watchkeeper.analyzers.maturity import MIN_KNOWN, matured, monday
+from watchkeeper.analyzers.optional_fields import may_carry
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.matured import Errors, compare
 from watchkeeper.schemas.declared import Declarations
@@ -167,7 +168,7 @@ class Ranking:
 
 def _case(scope: Scope) -> Case | None:
     ripe = matured(scope)
-    if ripe is None:
+    if ripe is None or not may_carry(scope, "extra", ripe.window):
         return None
     reference, window = ripe.reference, ripe.window
     k = max(1, int(scope.settings.number("k")))

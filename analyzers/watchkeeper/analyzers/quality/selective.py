@@ -28,6 +28,8 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import Z95, grade
 from watchkeeper.analyzers.maturity import MIN_KNOWN, matured, monday
+from watchkeeper.analyzers.memo import once
+from watchkeeper.analyzers.optional_fields import may_carry
 from watchkeeper.analyzers.quality.core.coverage import Curve
 from watchkeeper.analyzers.quality.core.gaps import LOOKS, MIN_DAYS
 from watchkeeper.analyzers.quality.matured import Errors, compare
@@ -87,10 +89,9 @@ class Selective:
         judged: set[tuple[str, str]] = set()
         for scope in scopes(self, facts, declared, window, as_of):
             reference = scope.reference
-            if reference is None:
+            if reference is None or not may_carry(scope, "confidence_threshold"):
                 continue
-            store = scope.facts.store()
-            made = [automated_days(store, scope.pair, span) for span in (scope.window, reference)]
+            made = [_automated(scope, span) for span in (scope.window, reference)]
             if any(frame.height == 0 for frame in made):
                 continue
             rate = _course("automation_rate", scope.window, made[0], made[1], "automated", "n")
@@ -138,6 +139,11 @@ class Selective:
             maturity=course.maturity,
             examples=() if of_rate else scope.examples(Wrong(scope.as_of), course.window),
         )
+
+
+def _automated(scope: Scope, span: Window) -> pl.DataFrame:
+    key = ("automated days", scope.pair, span)
+    return once(scope.facts, key, lambda: automated_days(scope.facts.store(), scope.pair, span))
 
 
 def _known(scope: Scope) -> tuple[Course | None, list[Reading]]:

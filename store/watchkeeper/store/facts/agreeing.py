@@ -19,10 +19,8 @@ from watchkeeper.store.facts.outcomes import in_force
 _WHERE = "service = $service AND model = $model AND prediction_ts >= $start_ts AND prediction_ts < $end_ts"
 _SPAN = "service = $service AND model = $model AND ts >= $start_ts AND ts < $end_ts"
 _TRUTH = f"{_WHERE} AND evaluation IS NULL"
-_ANYTHING = f"""EXISTS (SELECT 1 FROM predictions WHERE {_SPAN} AND checks IS NOT NULL) OR EXISTS (
-    SELECT 1 FROM matched WHERE {_WHERE} AND evaluation IS NOT NULL) OR EXISTS (
+_ANYTHING = f"""EXISTS (SELECT 1 FROM matched WHERE {_WHERE} AND evaluation IS NOT NULL) OR EXISTS (
     SELECT 1 FROM reviews WHERE (service IS NULL OR service = $service) AND ts >= $start_ts AND ts <= $as_of)"""
-"""Asked first: few models have any of these, and to look for what came true costs far more."""
 _IN_FORCE = "known_at <= $as_of AND (superseded_at IS NULL OR superseded_at > $as_of)"
 _CUTS = f"""
     SELECT name, arg_max(score, abs(gain)) AS cut, arg_max(gain, abs(gain)) > 0 AS low_is_wrong FROM (
@@ -37,9 +35,6 @@ _CUTS = f"""
     WHERE isfinite(gain) GROUP BY name"""
 """Where the score of an evaluation best tells wrong from right (Youden's J): at the cut or under it lie the wrong ones,
 or the right ones."""
-_DAYS = {"kind": pl.String, "name": pl.String, "day": pl.Datetime("us")} | dict.fromkeys(
-    ("caught", "false_alarm", "missed", "passed"), pl.Int64
-)
 MOST_CHECKS = 50
 REVIEWS = "reviews"
 """Stands for the people, where a check has its name."""
@@ -73,8 +68,8 @@ class Truth:
 ANY_OUTCOME = Truth()
 
 
-def is_anything_said(facts: FactStore, pair: tuple[str, str], window: Window, as_of: datetime) -> bool:
-    """Say whether there is any check, evaluation or review of answers of the window."""
+def is_any_judged(facts: FactStore, pair: tuple[str, str], window: Window, as_of: datetime) -> bool:
+    """Say whether there is any evaluation or review of answers of the window: few models have any."""
     return bool(facts.read(f"SELECT {_ANYTHING} AS said", _parameters(pair, window, as_of)).item())
 
 
@@ -108,8 +103,6 @@ def said_days(
     ``passed``: called right and right. Of several reviews of one answer the last one known at ``as_of`` counts; one
     that was escalated says neither.
     """
-    if not is_anything_said(facts, pair, window, as_of):
-        return pl.DataFrame(schema=_DAYS)
     return facts.read(
         f"""SELECT * FROM (SELECT kind, name, day, count(*) FILTER (called AND wrong) AS caught,
                    count(*) FILTER (called AND NOT wrong) AS false_alarm,
