@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,9 +19,10 @@ FAST = 40.0
 """Five minutes, the pause between two looks for losses, pass in 7.5 seconds."""
 FAST_WATCHKEEPER = (sys.executable, fast_clock.__file__)
 LIVE = """
-import os, runpy, sys, time
+import os, runpy, signal, sys, time
 runpy.run_path(os.environ["FAST_CLOCK"])["begin"]()
 from watchkeeper_sdk import Client
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 client = Client(site=sys.argv[1], max_spool_bytes=int(sys.argv[2]), flush_interval=0.05)
 def log(count):
     for number in range(count):
@@ -72,8 +72,13 @@ class Site:
         assert flushed == "True"
         return int(dropped)
 
+    def stop(self) -> None:
+        """End it in good order: it sends what it has."""
+        self._process.terminate()
+        assert self._process.wait(20) == 0
+
     def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
+        self._process.kill()
         self._process.wait(20)
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -118,7 +123,7 @@ def test_a_site_that_loses_events_is_told_and_one_that_falls_silent_apart(tmp_pa
 
         until(lambda: states(server), lambda now: now == {"ams": "partial", "bru": "ok"})
 
-        bru.kill()
+        bru.stop()
         (loss, *_) = until(lambda: told(receiver, "lost_share"), bool, 30)
         assert loss["labels"]["site"] == "ams"
         assert f" {lost} events, all of them from site ams, client version " in loss["annotations"]["summary"]
