@@ -17,6 +17,7 @@ from httpx import Client
 
 from watchkeeper.alerts.alertmanager_api import AlertmanagerRoutes
 from watchkeeper.alerts.dispatch import no_change_known
+from watchkeeper.alerts.inlet import AlertInlet
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.rounds import Rounds
 from watchkeeper.schemas.declared import Declarations
@@ -91,14 +92,16 @@ def world(control: Control) -> Iterator[World]:
         for kind, name, spec in DECLARED:
             document = {"apiVersion": "watchkeeper/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
             declared.put(tx, (kind, name), document, world.now(), "test")  # type: ignore[arg-type]
-    routes = AlertmanagerRoutes(control, world.now, LINKS, "1.2.3", world.now(), lambda: None)
+    inlet = AlertInlet(control, lambda: None)
+    routes = AlertmanagerRoutes(control, world.now, LINKS, "1.2.3", world.now(), inlet)
     app = FastAPI()
-    app.include_router(routes.inlet())
+    app.include_router(routes.way_in())
     app.include_router(routes.router())
     app.add_exception_handler(NotFound, _absent)
     with serving(app) as client:
         world.client = client
         yield world
+    inlet.close()
 
 
 DISK = {"alertname": "DiskFull", "severity": "critical", "job": "db", "instance": "a:9100"}
@@ -131,6 +134,18 @@ def test_a_posted_alert_is_shown_told_and_resolved_when_it_is_not_repeated(world
     world.round(301)
     world.round(301)
     assert world.told() == [("pager", "fired"), ("pager", "resolved")]
+
+
+def test_what_was_posted_is_shown_before_anyone_looks(world: World) -> None:
+    world.post(alert(DISK))
+    world.round()
+    world.post(alert(SLOW), alert(DISK, annotations={"summary": "it is very full"}))
+    shown = {one["status"]["state"]: one["annotations"]["summary"] for one in world.get("alerts")}
+    assert shown == {"active": "it is very full", "unprocessed": "it is full"}
+    world.post(alert(DISK, endsAt=world.now().isoformat()), alert(SLOW, endsAt=world.now().isoformat()))
+    assert world.get("alerts") == []
+    world.round()
+    assert world.get("alerts") == []
 
 
 def test_what_is_posted_survives_a_kill_before_anyone_looks(world: World) -> None:
@@ -255,6 +270,7 @@ def amtool(world: World) -> Callable[..., str]:
 @pytest.mark.debian
 def test_amtool_adds_alerts_and_asks_for_them(world: World, amtool: Callable[..., str]) -> None:
     amtool("alert", "add", "DiskFull", "severity=critical", "job=db", "--annotation=summary=it is full")
+    assert "DiskFull" in amtool("alert", "query", "--unprocessed"), "whoever posts reads it at once"
     world.round()
     record(world.control, [finding(at=world.now())], world.declared(), world.now(), LINKS)
     assert "DiskFull" in amtool("alert", "query")

@@ -262,7 +262,7 @@ def test_apply_twice_from_two_places(control: Control, tmp_path: Path) -> None:
 
 def test_posted_alerts_groups_and_silences(control: Control) -> None:
     """What routing stores: upserts, timers, JSON."""
-    posted = received.Received("f1", {"a": "b"}, {}, "", START, day(1), START)
+    posted = received.Received("f1", {"a": "b"}, {}, "", START, day(1), START, "a")
     with control.transaction() as tx:
         received.put(tx, [posted, replace(posted, fingerprint="f2")])
         received.taken(tx, received.waiting(tx, START, 10), START)

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Boolean, Column, Float, Integer, select
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, select
 
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.store.control import audit, copying
@@ -34,6 +34,8 @@ def value(column: Column, number: int) -> object:
         return number + 0.1
     if isinstance(column.type, Integer):
         return number + 7
+    if isinstance(column.type, LargeBinary):
+        return bytes(range(number, number + 5))
     return f"v{number}"
 
 

@@ -1,41 +1,36 @@
 """Alertmanager's API v2 over our incidents and silences: amtool, Karma, Grafana and Prometheus use it unchanged.
 
-Source: Alertmanager's OpenAPI document of the API v2. Posted alerts are on the disk before the answer, and are taken
-into incidents within a second or two.
+Source: Alertmanager's OpenAPI document of the API v2. Posted alerts are on the disk before the answer, and shown from
+then on; they are taken into incidents within a second or two, in a storm pages first.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, cast
+from datetime import UTC, datetime
+from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from pydantic import TypeAdapter, ValidationError
 
 from watchkeeper.alerts import alertmanager_models as shapes
 from watchkeeper.alerts import alertmanager_view as view
 from watchkeeper.alerts import quiet
 from watchkeeper.alerts.addresses import receivers
 from watchkeeper.alerts.alertmanager_config import config
-from watchkeeper.alerts.intake import RESOLVE_TIMEOUT
+from watchkeeper.alerts.inlet import AlertInlet
 from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.posted import read
 from watchkeeper.schemas.access import Caller, caller_of
-from watchkeeper.schemas.errors import InputError, NotFound
+from watchkeeper.schemas.errors import InputError, NotDecodable, NotFound
 from watchkeeper.schemas.matchers import Matcher, Matchers, all_hold, checked, read_matchers
 from watchkeeper.store.control import declared, received, silences
 from watchkeeper.store.control.connection import Control
-from watchkeeper.store.control.received import Received
 from watchkeeper.store.control.silences import Silence, Wish
 
-MOST_AHEAD = timedelta(minutes=5)
-"""A start further in the future than this comes from a clock that is wrong: it is now."""
-
-_POSTED = TypeAdapter(shapes.PostableAlert)
+MOST_BYTES = 32 * 2**20
 Filters = Annotated[list[str], Query()]
 Flag = Annotated[bool, Query()]
 
@@ -49,14 +44,14 @@ Who = Annotated[Caller, Depends(_caller)]
 
 @dataclass(frozen=True, slots=True)
 class AlertmanagerRoutes:
-    """Builds the router. ``version`` is ours, ``posted`` is called after alerts came in."""
+    """Builds the router. ``version`` is ours, ``inlet`` keeps what comes in."""
 
     control: Control
     clock: Callable[[], datetime]
     links: Links
     version: str
     started: datetime
-    posted: Callable[[], None]
+    inlet: AlertInlet
 
     def router(self) -> APIRouter:
         """Give every route of the API."""
@@ -71,7 +66,7 @@ class AlertmanagerRoutes:
         router.add_api_route("/silence/{silence_id}", self.expire, methods=["DELETE"])
         return router
 
-    def inlet(self) -> APIRouter:
+    def way_in(self) -> APIRouter:
         """Give the one route that takes alerts in: a key that may send events may send these."""
         router = APIRouter(prefix="/api/v2", tags=["ingest"])
         router.add_api_route("/alerts", self.post_alerts, methods=["POST"])
@@ -141,22 +136,14 @@ class AlertmanagerRoutes:
     async def post_alerts(self, request: Request) -> Response:
         """Take alerts of another system; 200 says that they are on the disk."""
         try:
-            posted = msgspec.json.decode(await request.body())
-        except msgspec.DecodeError as error:
-            raise HTTPException(400, f"not JSON: {error}") from None
-        if not isinstance(posted, list):
-            raise HTTPException(400, "expected a list of alerts")
-        now = self.clock()
-        taken, problems = _read(cast("list[object]", posted), now)
-        await run_in_threadpool(self._store, taken)
+            posts, problems = read(await _body(request), self.clock())
+        except NotDecodable as error:
+            raise HTTPException(400, str(error)) from None
+        if posts:
+            await asyncio.wrap_future(self.inlet.append(posts))
         if problems:
             raise HTTPException(400, "; ".join(problems[:10]))
         return Response(status_code=200)
-
-    def _store(self, alerts: list[Received]) -> None:
-        with self.control.transaction() as tx:
-            received.put(tx, alerts)
-        self.posted()
 
     def silences(self, filter: Filters = []) -> list[shapes.GettableSilence]:  # noqa: A002, B006
         """List the silences, those that ended in the last five days included; ``filter`` is on their matchers."""
@@ -216,34 +203,15 @@ class _Wanted:
         return not (not self.inhibited and status.inhibitedBy) and all_hold(self.matchers, seen.alert.labels)
 
 
-def _read(posted: list[object], now: datetime) -> tuple[list[Received], list[str]]:
-    """Read posted alerts one by one: one that is wrong stops no other."""
-    taken: list[Received] = []
-    problems: list[str] = []
-    for place, one in enumerate(posted):
-        try:
-            taken.append(_received(_POSTED.validate_python(one), now))
-        except ValidationError as error:
-            first = error.errors()[0]
-            problems.append(f"alert {place}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
-        except InputError as error:
-            problems.append(f"alert {place}: {error}")
-    return taken, problems
-
-
-def _received(alert: shapes.PostableAlert, now: datetime) -> Received:
-    labels = {name: value for name, value in alert.labels.items() if value}
-    if not labels:
-        raise InputError("it has no label with a value")
-    starts_at = _aware(alert.startsAt) if alert.startsAt and alert.startsAt.year > 1 else None
-    ends_at = _aware(alert.endsAt) if alert.endsAt and alert.endsAt.year > 1 else None
-    begins = starts_at or (min(ends_at, now) if ends_at else now)
-    if begins > now + MOST_AHEAD:
-        begins = now
-    if ends_at is not None and ends_at < begins:
-        raise InputError(f"it ends at {ends_at}, before it starts at {begins}")
-    ends = ends_at or now + RESOLVE_TIMEOUT
-    return Received(received.fingerprint(labels), labels, alert.annotations, alert.generatorURL, begins, ends, now)
+async def _body(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise HTTPException(413, f"the body is over {MOST_BYTES} bytes: send fewer alerts at a time")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _matchers(filters: list[str]) -> Matchers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, Field, PlainSerializer
 
 
 def _rfc3339(at: datetime) -> str:
@@ -13,7 +13,6 @@ def _rfc3339(at: datetime) -> str:
 
 
 Moment = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
 class MatcherBody(BaseModel):
@@ -59,17 +58,6 @@ class GettableSilence(BaseModel):
     startsAt: Moment  # noqa: N815
     endsAt: Moment  # noqa: N815
     matchers: list[MatcherBody]
-
-
-class PostableAlert(BaseModel):
-    """An alert of another system."""
-
-    model_config = ConfigDict(extra="ignore")
-    labels: Annotated[dict[LabelName, str], Field(min_length=1)]
-    annotations: dict[str, str] = Field(default_factory=dict[str, str])
-    startsAt: datetime | None = None  # noqa: N815
-    endsAt: datetime | None = None  # noqa: N815
-    generatorURL: str = ""  # noqa: N815
 
 
 class ReceiverName(BaseModel):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from watchkeeper.alerts import alertmanager_models as shapes
 from watchkeeper.alerts.dispatch import suppression_now
 from watchkeeper.alerts.labels import RECEIVED, labels_of
 from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.posted import received as read_post
 from watchkeeper.alerts.routing import Branch, Router
 from watchkeeper.alerts.suppression import Hold
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Finding
-from watchkeeper.store.control import declared, findings, incidents, received
+from watchkeeper.store.control import alert_journal, declared, findings, incidents, received
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.received import Received
 from watchkeeper.store.control.records import Incident, Member, Phase
@@ -43,12 +44,21 @@ def firing(tx: Transaction, links: Links, now: datetime) -> list[Seen]:
     ]
     found = findings.get(tx, [member.last_key for _, member in pairs], snapshots=False)
     posted = received.get(tx, [received.fingerprint(m.labels) for _, m in pairs if m.analyzer == RECEIVED])
+    untaken = {alert.fingerprint: alert for alert in received.untaken(tx)}
+    for alert in _journal(tx):  # what was posted and not applied yet: whoever posts reads it at once
+        known = posted.get(alert.fingerprint)
+        if known is not None and known.firing:
+            posted[alert.fingerprint] = replace(alert, starts_at=known.starts_at, firing=True)
+        else:
+            untaken[alert.fingerprint] = alert
     seen: list[Seen] = []
     for incident, member in pairs:
         labels = labels_of(member, incident, in_force)
         branches = tuple(router.branches(labels))
         holds = suppression.holds(labels, member, incident, now)
         own = posted.get(received.fingerprint(member.labels)) if member.analyzer == RECEIVED else None
+        if own is not None and own.ends_at <= now:
+            continue  # over, and soon taken as such
         alert = (
             _posted(own, _status(holds), branches)
             if own
@@ -56,11 +66,16 @@ def firing(tx: Transaction, links: Links, now: datetime) -> list[Seen]:
         )
         seen.append(Seen(alert, branches))
     unprocessed = shapes.AlertStatus(state="unprocessed", silencedBy=[], inhibitedBy=[], mutedBy=[])
-    for alert in received.untaken(tx):
+    for alert in untaken.values():
         if alert.ends_at > now and not alert.firing:
             branches = tuple(router.branches(alert.labels))
             seen.append(Seen(_posted(alert, unprocessed, branches), branches))
     return sorted(seen, key=lambda one: one.alert.fingerprint)
+
+
+def _journal(tx: Transaction) -> Iterator[Received]:
+    for post in alert_journal.every(tx):
+        yield from read_post(post.body, post.received_at)
 
 
 def _status(holds: Sequence[Hold]) -> shapes.AlertStatus:

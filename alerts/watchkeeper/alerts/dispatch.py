@@ -7,7 +7,6 @@ ends in between loses none.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,11 +31,11 @@ from watchkeeper.store.control.records import Incident, IncidentEvent, Phase
 PER_RUN = 25
 """Groups in one transaction: on SQLite nobody else writes meanwhile."""
 
+PER_LOOK = 100
+"""Groups told before what came in meanwhile is looked at: a page of another group does not wait behind a storm."""
+
 SAID = {"repeat": "repeated", "escalated": "passed_on"}
 """How a timeline calls messages that no news of the incident caused; there, escalated means that it became worse."""
-
-BREATH = 0.05
-"""Seconds between two of many transactions: on SQLite a writer that waits looks only every so often for its turn."""
 
 
 def no_change_known(_service: str, _model: str, _before: datetime) -> str | None:
@@ -219,19 +218,21 @@ def flush_due(
     links: Links,
     last_change: LastChange = no_change_known,
 ) -> int:
-    """Tell every group whose time has come, the longest overdue first; give the number of messages."""
+    """Tell groups whose time has come, those with a page first; give the number of messages.
+
+    No more than ``PER_LOOK`` groups: call it again until nothing is due.
+    """
     with control.snapshot() as tx:
         some = stored_groups.due(tx, now, 1)
         suppression = suppression_now(tx, declarations, now) if some else None
-    written = 0
-    while some:
+    written = looked = 0
+    while some and looked < PER_LOOK:
         with control.transaction() as tx:
             tx.serialize("intake")
             keys = stored_groups.due(tx, now, PER_RUN)
             dispatch = Dispatch(tx, declarations, links, last_change, suppression=suppression)
             dispatch.read(keys)
             written += dispatch.flush(keys, now)
-        if len(keys) < PER_RUN:
-            break
-        time.sleep(BREATH)
+        looked += len(keys)
+        some = keys if len(keys) == PER_RUN else []
     return written

@@ -14,6 +14,7 @@ from watchkeeper.alerts.incidents import SILENT, Step, Timing, evaluate
 from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.notices import LastChange
+from watchkeeper.alerts.posted import RESOLVE_TIMEOUT
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Finding, Json
 from watchkeeper.store.control import findings as stored_findings
@@ -21,9 +22,6 @@ from watchkeeper.store.control import incidents as stored_incidents
 from watchkeeper.store.control import watermarks
 from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.records import Incident, IncidentEvent, Member
-
-RESOLVE_TIMEOUT = timedelta(minutes=5)
-"""How long an incident outlives the last alert that another system posted: what comes and goes is told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,16 @@ def record(
         timing = timing or timing_of(declarations)
         intake = _Intake(tx, declarations, as_of, dispatch, timing, only_new=also is not None)
         return intake.take(findings, watermarks or {})
+
+
+def record_news(dispatch: Dispatch, findings: Sequence[Finding], as_of: datetime) -> list[IncidentChange]:
+    """Store findings inside the caller's transaction, which is serialized as ``intake`` and has more to write.
+
+    Time passes for those incidents alone of which there is a finding.
+    """
+    timing = timing_of(dispatch.declared)
+    intake = _Intake(dispatch.tx, dispatch.declared, as_of, dispatch, timing, only_new=True)
+    return intake.take(findings, {})
 
 
 def timing_of(declared: Declarations) -> Timing:

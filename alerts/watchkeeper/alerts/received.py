@@ -2,66 +2,67 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from watchkeeper.alerts.dispatch import BREATH
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.dispatch import Dispatch
+from watchkeeper.alerts.intake import record_news
 from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.notices import LastChange
+from watchkeeper.alerts.posted import about, is_page
+from watchkeeper.alerts.posted import received as read_post
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
-from watchkeeper.store.control import received
-from watchkeeper.store.control.connection import Control, Transaction
+from watchkeeper.store.control import alert_journal, received
+from watchkeeper.store.control.connection import Control
 from watchkeeper.store.control.received import Received
 
-PER_LOOK = 10_000
-PER_ROUND = 2_000
-"""Alerts taken before groups are looked at again: pages go first, and do not wait behind a storm."""
+PER_LOOK = 2_000
+"""Posted alerts that are applied at once: cheap, and nothing is known of a page before it is applied."""
 
 PER_TRANSACTION = 200
-"""Alerts in one transaction: while it lasts, on SQLite nobody else writes."""
+"""Alerts taken in one transaction: while it lasts, on SQLite nobody else writes."""
 
-PAGES = frozenset({"page", "critical", "emergency"})
 AN_INSTANT = timedelta(microseconds=1)
+
+
+def apply_posts(control: Control) -> int:
+    """Apply the oldest posts of the journal, in order; give the number of their alerts.
+
+    They leave the journal in the transaction that keeps their alerts: whenever a process ends, each was applied once
+    or is applied later. Of several servers one at a time applies.
+    """
+    with control.snapshot() as tx:
+        if not alert_journal.oldest(tx, 1):
+            return 0
+    with control.transaction() as tx:
+        tx.serialize("intake")
+        posts = alert_journal.oldest(tx, PER_LOOK)
+        received.put(tx, [alert for post in posts for alert in read_post(post.body, post.received_at)])
+        alert_journal.drop(tx, posts)
+    return sum(post.alerts for post in posts)
 
 
 def take(
     control: Control,
-    declarations: Callable[[], Declarations],
+    declarations: Declarations,
     now: datetime,
     links: Links,
     last_change: LastChange,
     *,
     waits: bool = True,
 ) -> int:
-    """Take what was posted or has ended into incidents, incident by incident; give the number of alerts."""
+    """Take some of what began or ended into incidents, pages first; give the number of alerts."""
     with control.snapshot() as tx:
-        found = received.waiting(tx, now, PER_LOOK)
-    found.sort(key=lambda one: (one.labels.get("severity") not in PAGES, about(one.labels)))
-    found = found[:PER_ROUND]
-    for at in range(0, len(found), PER_TRANSACTION):
-        part = found[at : at + PER_TRANSACTION]
-        if at:
-            time.sleep(BREATH)
-
-        def mark(tx: Transaction, done: list[Received] = part) -> None:
-            received.taken(tx, done, now)
-
-        findings = [finding for one in part for finding in _findings(one, now)]
-        record(control, findings, declarations(), now, links, last_change=last_change, waits=waits, also=mark, now=now)
+        if not received.any_waiting(tx, now):
+            return 0
+    with control.transaction() as tx:
+        tx.serialize("intake")
+        found = received.waiting(tx, now, PER_TRANSACTION)
+        dispatch = Dispatch(tx, declarations, links, last_change, waits, now)
+        record_news(dispatch, [finding for one in found for finding in _findings(one, now)], now)
+        received.taken(tx, found, now)
     return len(found)
-
-
-def about(labels: dict[str, str]) -> tuple[str, str]:
-    """Name the service and the model that an alert is about.
-
-    >>> about({"alertname": "DiskFull", "job": "db"})
-    ('db', '')
-    """
-    return labels.get("service") or labels.get("job") or labels.get("alertname", "alert"), labels.get("model", "")
 
 
 def finding_of(alert: Received, now: datetime, *, active: bool) -> Finding:
@@ -80,7 +81,7 @@ def finding_of(alert: Received, now: datetime, *, active: bool) -> Finding:
         window=Window(min(alert.starts_at, now), now),
         as_of=now,
         observed=1.0,
-        severity=Severity.PAGE if labels.get("severity") in PAGES else Severity.TICKET,
+        severity=Severity.PAGE if is_page(labels) else Severity.TICKET,
         summary=told.get("summary") or told.get("description") or told.get("message") or name,
         evidence=Evidence(
             "alert of another system",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from watchkeeper.alerts.dispatch import flush_due
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.notices import LastChange
-from watchkeeper.alerts.received import take
+from watchkeeper.alerts.received import apply_posts, take
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.control import groups, incidents, received
@@ -21,6 +22,8 @@ from watchkeeper.store.control.connection import Control
 
 logger = logging.getLogger("watchkeeper.alerts.rounds")
 SETTLE_EVERY = timedelta(seconds=15)
+GATHER_SECONDS, GATHER_STEP = 3.0, 0.05
+"""So long may alerts that stream in keep a part of a round waiting, and how often that is asked."""
 
 
 @dataclass(slots=True)
@@ -40,17 +43,31 @@ class Rounds:
         self._clock = ClockWatch(self.control)
 
     def run_once(self, now: datetime) -> int:
-        """Do what is due; give the number of messages written."""
+        """Do all that is due; give the number of messages written."""
+        written, more = self.step(now)
+        while more:
+            again, more = self.step(now)
+            written += again
+        return written
+
+    def step(self, now: datetime) -> tuple[int, bool]:
+        """Do a part of what is due; give the number of messages written, and whether there may be more to do.
+
+        Each part is small, so that in a storm a page is taken in and told among the thousands of alerts around it.
+        """
         if self.waits:
             self._clock.look(now, self.declarations)
-        take(self.control, self.declarations, now, self.links, self.last_change, waits=self.waits)
+        applied = apply_posts(self.control)
+        declared = self.declarations()
+        taken = take(self.control, declared, now, self.links, self.last_change, waits=self.waits)
         if not self.waits:
-            return 0  # the clock of a replay's events is far ahead of what is evaluated: every page would be repeated
+            return 0, bool(applied or taken)  # a replay's clock is far ahead: every page would be repeated
         if not timedelta(0) <= now - self._settled_at < SETTLE_EVERY:
             self._settle(now)
         with self.control.snapshot() as tx:
             due = bool(groups.due(tx, now, 1))
-        return flush_due(self.control, self.declarations(), now, self.links, self.last_change) if due else 0
+        written = flush_due(self.control, declared, now, self.links, self.last_change) if due else 0
+        return written, bool(applied or taken or due)
 
     def _settle(self, now: datetime) -> None:
         """Let time pass for what is open; what no analyzer looked at stays as it is."""
@@ -64,15 +81,25 @@ class Rounds:
 
 
 class RoundsLoop:
-    """Runs the rounds in a thread, every ``interval`` seconds and after ``wake``; ``told`` hears of messages."""
+    """Runs the rounds in a thread, every ``interval`` seconds and after ``wake``; ``told`` hears of messages.
+
+    While alerts stream in (``busy``), it lets them: what comes together is taken together, and costs less.
+    """
 
     def __init__(
-        self, rounds: Rounds, clock: Callable[[], datetime], told: Callable[[], None], interval: float = 1.0
+        self,
+        rounds: Rounds,
+        clock: Callable[[], datetime],
+        told: Callable[[], None],
+        interval: float = 1.0,
+        *,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._rounds = rounds
         self._clock = clock
         self._told = told
         self._interval = interval
+        self._busy = busy
         self._wake = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
@@ -94,10 +121,23 @@ class RoundsLoop:
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
-            try:
-                if self._rounds.run_once(self._clock()):
-                    self._told()
-            except Exception as error:
-                level = logging.WARNING if isinstance(error, StoreUnavailable) else logging.ERROR
-                logger.log(level, "a round stopped, trying again: %s", error, exc_info=level == logging.ERROR)
-            self._wake.wait(self._interval)
+            if not self._step():
+                self._wake.wait(self._interval)
+            self._let_gather()
+
+    def _step(self) -> bool:
+        """Do one part; tell whether there is more. Whatever fails is tried again."""
+        try:
+            written, more = self._rounds.step(self._clock())
+        except Exception as error:
+            level = logging.WARNING if isinstance(error, StoreUnavailable) else logging.ERROR
+            logger.log(level, "a round stopped, trying again: %s", error, exc_info=level == logging.ERROR)
+            return False
+        if written:
+            self._told()
+        return more
+
+    def _let_gather(self) -> None:
+        until = time.monotonic() + GATHER_SECONDS
+        while self._busy() and time.monotonic() < until and not self._stopped:
+            time.sleep(GATHER_STEP)

@@ -24,6 +24,8 @@ class AlertCounts:
     attempts: dict[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
     oldest_seconds: float = 0.0
     silences: int = 0
+    posted: dict[str, int] = field(default_factory=dict[str, int])
+    """Alerts of other systems that are not in an incident yet, by how far they are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +134,14 @@ class ServerCollector:
         yield GaugeMetricFamily(
             "watchkeeper_outbox_oldest_seconds", "Age of the oldest message that waits", value=counts.oldest_seconds
         )
+        posted = GaugeMetricFamily(
+            "watchkeeper_posted_alerts_waiting",
+            "Alerts of other systems not yet taken into incidents",
+            labels=["stage"],
+        )
+        for stage, count in counts.posted.items():
+            posted.add_metric([stage], count)
+        yield posted
         yield GaugeMetricFamily("watchkeeper_silences", "Silences that hold now", value=counts.silences)
 
     def _slos(self) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from watchkeeper.alerts.heartbeats import Heartbeats
+from watchkeeper.alerts.inlet import AlertInlet
 from watchkeeper.alerts.intake import record
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.repeating import Repeater
@@ -42,7 +43,16 @@ from watchkeeper.schemas.errors import Unavailable
 from watchkeeper.schemas.findings import Finding, Window
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import Clock, EventClock, stored, wall
-from watchkeeper.store.control import declared, groups, incidents, outbox, silences, watermarks
+from watchkeeper.store.control import (
+    alert_journal,
+    declared,
+    groups,
+    incidents,
+    outbox,
+    received,
+    silences,
+    watermarks,
+)
 from watchkeeper.store.control import findings as stored_findings
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.leases import LeaseLost
@@ -121,7 +131,9 @@ class Rooms:
             Rounds(stores.control, self.declarations, self.links, self._last_change, live),
             self.clock,
             self._sender.wake,
+            busy=lambda: self.alert_inlet.busy,
         )
+        self.alert_inlet = AlertInlet(stores.control, self._rounds.wake)
         stores.inbox.number_after(self.loader.touched)
         self._schedule: Schedule | None = None
         self._leader = Leader(stores.control, _holder(settings), wall)
@@ -158,6 +170,7 @@ class Rooms:
         self._clockwork.stop()
         self._looks.stop()
         self.poller.stop()
+        self.alert_inlet.close()
         self._rounds.stop()
         self._sender.stop()
         self.stores.inbox.close()
@@ -166,10 +179,6 @@ class Rooms:
             self._leader.release()
         self.stores.control.close()
         self.stores.facts.close()
-
-    def look(self) -> None:
-        """Have what was just written about alerts looked at now."""
-        self._rounds.wake()
 
     def drain(self) -> None:
         """Wait until everything that was answered by now is loaded, and leave no trace of it in the inbox."""
@@ -217,10 +226,12 @@ class Rooms:
             listed = incidents.listed(tx, states=OPEN, limit=None)
             backlog, attempts = outbox.backlog(tx), outbox.attempts(tx)
             silenced = len(silences.active(tx, self.clock()))
+            posted, untaken = alert_journal.backlog(tx), received.count_waiting(tx)
         states = Counter((i.state.value, i.told_severity.value if i.told_severity else "") for i in listed)
         oldest = max(0.0, (wall() - backlog.oldest).total_seconds()) if backlog.oldest else 0.0
         waiting = {"waiting": backlog.waiting, "dead": backlog.dead}
-        return AlertCounts(dict(states), waiting, attempts, oldest, silenced)
+        came_in = {"journal": posted.alerts, "applied": untaken}
+        return AlertCounts(dict(states), waiting, attempts, oldest, silenced, came_in)
 
     def evaluated_to(self) -> datetime | None:
         """Give the time up to which every analyzer has looked; None before the first round."""

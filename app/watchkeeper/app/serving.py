@@ -59,9 +59,9 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
     )
     slos = SloReader(rooms.reader, rooms.declarations, rooms.clock)
     collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets, KeptSlos(slos))
-    alertmanager = AlertmanagerRoutes(stores.control, rooms.clock, rooms.links, __version__, wall(), rooms.look)
+    alertmanager = AlertmanagerRoutes(stores.control, rooms.clock, rooms.links, __version__, wall(), rooms.alert_inlet)
     routers = (
-        alertmanager.inlet(),
+        alertmanager.way_in(),
         alertmanager.router(),
         IngestRoutes(stores.inbox, settings.ingest, rooms.loader.known).router(),
         ReadRoutes(rooms.reader, status, rooms.clock, rooms.declarations, rooms.not_ready, collector).router(),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import zlib
+from collections import deque
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -91,17 +93,76 @@ def as_record(kind: type[Record], row: RowMapping) -> Record:
     return msgspec.convert({str(name): value for name, value in row.items()}, kind)
 
 
+class Turns:
+    """Lets the writers of one process go one after the other, in the order in which they came.
+
+    SQLite's own lock knows no order: who waits for it looks every so often, and under load may find it taken for
+    seconds while others come and go.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._taken = False
+
+    @contextmanager
+    def one(self, seconds: float) -> Generator[None]:
+        """Wait for the turn, and have it until the end; TimeoutError where it does not come."""
+        self._take(seconds)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _take(self, seconds: float) -> None:
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        if mine.wait(seconds):
+            return
+        with self._lock:
+            if mine not in self._waiting:
+                return  # it came at the last moment
+            self._waiting.remove(mine)
+        raise TimeoutError
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
 class Control:
     """The open control database. Safe to share between threads: each transaction has its own connection."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._turns = Turns() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
         """Write: all of it or nothing. Keep it short, on SQLite no other writer gets in."""
-        with _told_plainly(self._engine), self._engine.begin() as connection:
+        with self._turn(), _told_plainly(self._engine), self._engine.begin() as connection:
             yield Transaction(connection)
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        if self._turns is None:
+            yield
+            return
+        with ExitStack() as turn:
+            try:
+                turn.enter_context(self._turns.one(BUSY_SECONDS))
+            except TimeoutError:
+                raise StoreUnavailable(
+                    f"control database {self._engine.url}: others have written for {BUSY_SECONDS:.0f} s; try again"
+                ) from None
+            yield
 
     @contextmanager
     def snapshot(self) -> Generator[Transaction]:

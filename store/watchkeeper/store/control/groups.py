@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, delete, exists, insert, or_, select, update
+from sqlalchemy import Select, and_, case, delete, exists, insert, or_, select, update
 
 from watchkeeper.schemas.findings import Json, Severity
 from watchkeeper.store.control.connection import Transaction, as_record
-from watchkeeper.store.control.tables import alert_group, grouped_incident
+from watchkeeper.store.control.tables import alert_group, grouped_incident, member
 
 ENDED = "ended"
 """Stands among what waits to be told: that the incident is over."""
@@ -58,9 +58,13 @@ def get(tx: Transaction, group_id: str) -> Group | None:
 
 
 def due(tx: Transaction, now: datetime, limit: int | None = None) -> list[str]:
-    """Name the groups to look at now, the longest overdue first."""
+    """Name the groups to look at now: those with a page that fires first, then the longest overdue."""
+    inside = grouped_incident.join(member, member.c.incident_id == grouped_incident.c.incident_id)
+    paging = and_(member.c.severity == Severity.PAGE.value, member.c.active)
+    page = exists().select_from(inside).where(grouped_incident.c.group_id == alert_group.c.id, paging)
     query = select(alert_group.c.id).where(alert_group.c.next_at <= now)
-    return [key for (key,) in tx.rows(query.order_by(alert_group.c.next_at, alert_group.c.id).limit(limit))]
+    order = (case((page, 0), else_=1), alert_group.c.next_at, alert_group.c.id)
+    return [key for (key,) in tx.rows(query.order_by(*order).limit(limit))]
 
 
 def of_incident(tx: Transaction, incident_id: str) -> list[Group]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from watchkeeper.schemas.errors import SettingsError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest file in ``versions/``; equal to the stored revision, nothing is to be done."""
 
 TABLE = "alembic_version"

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, Named, Table, TypedColumns, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Named,
+    Table,
+    TypedColumns,
+    UniqueConstraint,
+    false,
+)
 
 from watchkeeper.schemas.findings import Json
 from watchkeeper.store.control.column_types import Document, RowNumber, Utc, Words
@@ -306,12 +318,30 @@ class _ReceivedAlert(TypedColumns):
     updated_at: Named[datetime] = Column(Utc)
     waiting: Named[bool]
     firing: Named[bool]
+    service: Named[str] = Column(Words, server_default="")
+    model: Named[str] = Column(Words, server_default="")
+    urgent: Named[bool] = Column(Boolean, server_default=false())
 
 
 received_alert = Table(
-    "received_alert", metadata, _ReceivedAlert, Index(None, "waiting", "updated_at"), Index(None, "firing", "ends_at")
+    "received_alert",
+    metadata,
+    _ReceivedAlert,
+    Index(None, "waiting", "service", "model"),
+    Index(None, "firing", "ends_at"),
 )
-"""Alerts of other systems as they came in; ``waiting``: not yet taken into an incident."""
+"""Alerts of other systems as they came in; ``waiting``: not yet taken into an incident, ``urgent``: it is a page."""
+
+
+class _AlertJournal(TypedColumns):
+    id: Named[int] = Column(RowNumber, primary_key=True)
+    received_at: Named[datetime] = Column(Utc)
+    alerts: Named[int]
+    body: Named[bytes] = Column(LargeBinary)
+
+
+alert_journal = Table("alert_journal", metadata, _AlertJournal)
+"""Posts of alerts as they were answered with 200, whole, until each of their alerts is in ``received_alert``."""
 
 
 class _Lease(TypedColumns):
