@@ -63,7 +63,7 @@ def test_one_evaluation_is_stored_as_a_whole(control: Control) -> None:
         timeline = incidents.timeline(tx, incident.id)
     assert incident.state is Phase.FIRING
     assert incident.told_severity is Severity.PAGE
-    assert message.key == f"{incident.fingerprint}:1:fired:default:1"
+    assert message.key == f"{incident.fingerprint}:1:fired:default:1:{int(message.created_at.timestamp())}"
     assert message.state is Sending.WAITING
     assert message.payload["title"] == "PAGE delays: 31 % of latency values were never seen before"
     assert message.payload["evidence_url"] == f"http://127.0.0.1:8091/incident?id={incident.id}"

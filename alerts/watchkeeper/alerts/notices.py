@@ -117,10 +117,12 @@ def message(
 ) -> Message:
     """Give the row of the outbox, with the key by which a receiver knows the message again.
 
-    The parts may hold any character, the key is a header: percent-encoded.
+    The parts may hold any character, the key is a header: percent-encoded. The time is among them because a restored
+    backup counts on from where it was: what it tells of now must not bear the key of what was told since.
     """
     receiver = quote(notification.receiver, safe="")
-    parts = (incident.fingerprint, incident.episode, notification.transition, receiver, number)
+    at = int(notification.at.timestamp())
+    parts = (incident.fingerprint, incident.episode, notification.transition, receiver, number, at)
     keyed = replace(notification, key=":".join(map(str, parts)))
     return Message(
         key=keyed.key,

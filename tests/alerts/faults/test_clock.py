@@ -2,86 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from alerts.declaring import declare, receiver, stored
+from alerts.faults.played import HOUR, SECOND, Server, told
 from alerts.samples import LINKS, START, finding
 from alerts.sink import Answer, Sink
 
-from watchkeeper.alerts.dispatch import no_change_known
 from watchkeeper.alerts.heartbeats import Heartbeats
 from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.rounds import Rounds
-from watchkeeper.alerts.sender import Sender
-from watchkeeper.schemas.declared import Escalation, Heartbeat, Route
+from watchkeeper.schemas.declared import Heartbeat
 from watchkeeper.schemas.findings import Severity
 from watchkeeper.schemas.matchers import read_matchers
-from watchkeeper.store.control import received, silences
+from watchkeeper.store.control import silences
 from watchkeeper.store.control.connection import Control
-from watchkeeper.store.control.received import Received
 from watchkeeper.store.control.records import Sending
-
-HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
-
-
-class Server:
-    """The rounds and the sender of one server; ``true`` is how much time has passed, ``wrong`` what the clock adds."""
-
-    def __init__(self, control: Control, hook: Sink) -> None:
-        self.control = control
-        route = Route(
-            name="all",
-            receiver="team",
-            group_by=["service"],
-            group_wait="30s",
-            group_interval="5m",
-            escalate=Escalation(after="15m", receiver="boss"),
-        )
-        both = [receiver(name, "webhook", url=f"{hook.url}/{name}") for name in ("team", "boss")]
-        self.declared = declare(control, *both, route)
-        self.true, self.wrong = START, timedelta(0)
-        self.start()
-
-    def start(self) -> None:
-        """Start it, or start it again: what it only remembered is gone."""
-        self.rounds = Rounds(self.control, lambda: self.declared, LINKS, no_change_known)
-        self.sender = Sender(self.control, "one", jitter=lambda: 0.5)
-
-    @property
-    def now(self) -> datetime:
-        return self.true + self.wrong
-
-    def post(self, service: str, *, ends: timedelta = 4 * HOUR) -> None:
-        labels = {"alertname": "Down", "service": service, "severity": "critical"}
-        alert = Received(received.fingerprint(labels), labels, {}, "", self.now, self.now + ends, self.now)
-        with self.control.transaction() as tx:
-            received.put(tx, [alert])
-
-    def pass_time(self, seconds: float) -> None:
-        """Look every five seconds, as the loops do every second."""
-        end = self.true + timedelta(seconds=seconds)
-        while self.true < end:
-            self.true = min(end, self.true + 5 * SECOND)
-            self.rounds.run_once(self.now)
-            self.sender.run_once(self.now)
-
-    def jump(self, by: timedelta, *, restarted: bool = False) -> None:
-        self.wrong += by
-        if restarted:
-            self.start()
 
 
 @pytest.fixture
 def server(control: Control, hook: Sink) -> Server:
     return Server(control, hook)
-
-
-def told(hook: Sink) -> list[tuple[str, str, str]]:
-    return [
-        (one.path.rpartition("/")[2], str(one.body["groupLabels"]["service"]), str(one.body["status"]))  # type: ignore[index, call-overload]
-        for one in hook.received
-    ]
 
 
 FIRING = ("team", "shop", "firing")

@@ -112,6 +112,11 @@ def hurry(tx: Transaction, now: datetime, longest: timedelta) -> int:
     return tx.write(waits.values(next_attempt_at=now))
 
 
+def doubt(tx: Transaction) -> int:
+    """Say of all that waits that it may have arrived: a backup knows of no later attempt."""
+    return tx.write(update(table).where(table.c.state == Sending.WAITING.value).values(unsure=True))
+
+
 def newest_attempt(tx: Transaction) -> datetime | None:
     """Give the time of the attempt that was recorded last: a clock that is behind it went back."""
     return tx.rows(select(delivery.c.at).order_by(delivery.c.id.desc()).limit(1)).scalar()
