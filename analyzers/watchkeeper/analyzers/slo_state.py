@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from watchkeeper.analyzers.intervals import Count, wilson
 from watchkeeper.analyzers.slo.core.periods import period
 from watchkeeper.analyzers.slo.core.policy import HOUR, Row, Seeing, burning, rows_of, seeing
-from watchkeeper.analyzers.slo_counts import BadRequests, bad_requests, matured_end, outcomes, planned_for
+from watchkeeper.analyzers.slo_composite import Weighted, counted_bad
+from watchkeeper.analyzers.slo_counts import BadRequests, matured_end, outcomes, planned_for
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import ErrorBudget, Window
 from watchkeeper.schemas.objectives import Objective, Planned
@@ -37,7 +38,7 @@ class State:
 
     objective: Objective
     model: str
-    bad: BadRequests
+    bad: BadRequests | Weighted
     as_of: datetime
     window: Window
     planned: tuple[Planned, ...] = ()
@@ -135,9 +136,11 @@ class State:
 def state_of(facts: FactReader, declared: Declarations, objective: Objective, as_of: datetime) -> State:
     """Read one objective at one time."""
     model = objective.sli.model or only_model(facts, objective.service, as_of)
-    bad = bad_requests(facts, declared, objective, as_of)
+    bad = counted_bad(facts, declared, objective, as_of)
     window = window_of(objective, bad.end)
-    return State(objective, model, bad, as_of, window, planned_for(declared, objective, window))
+    promised = [part.objective for part in objective.components] or [objective]
+    planned = {work.id: work for one in promised for work in planned_for(declared, one, window)}
+    return State(objective, model, bad, as_of, window, tuple(planned.values()))
 
 
 def window_of(objective: Objective, end: datetime) -> Window:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from watchkeeper.analyzers.phrases import span_words
-from watchkeeper.analyzers.slo_state import ALL_MODELS
+from watchkeeper.analyzers.evaluation import Snapshot
+from watchkeeper.analyzers.intervals import Count
+from watchkeeper.analyzers.phrases import percent, span_words
+from watchkeeper.analyzers.slo_composite import shown_parts
+from watchkeeper.analyzers.slo_counts import BadRequests
+from watchkeeper.analyzers.slo_state import ALL_MODELS, State
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Impact, Window
-from watchkeeper.schemas.objectives import Objective
+from watchkeeper.schemas.objectives import Component, Objective
 from watchkeeper.store.facts.examples import Requests
 
 if TYPE_CHECKING:
@@ -29,11 +35,12 @@ SUBJECTS = {
     "cost_per_success": "cost",
     "drift": "drift",
     "evaluation_lag": "evaluation",
+    "composite": "composite",
 }
 """What a finding about each measure is about."""
 PRICED: dict[str, Literal["error", "wrong"]] = {"errors": "error", "quality": "wrong"}
 """The kind of outcome whose declared value one bad event of a measure costs."""
-EVENTS = {"quality": "answers whose outcome is known", "evaluation_lag": "looks"}
+EVENTS = {"quality": "answers whose outcome is known", "evaluation_lag": "looks", "composite": "weighted events"}
 """What is counted, in words, where it is not requests."""
 
 
@@ -62,3 +69,21 @@ def examples(facts: FactReader, objective: Objective, window: Window) -> tuple[s
         return ()
     showing = Requests(objective.sli.measure, objective.sli.max_ms)
     return facts.example_ids(objective.service, objective.sli.model or ALL_MODELS, window, showing)
+
+
+def leading(state: State, length: timedelta) -> list[tuple[Component, Count]]:
+    """Give the parts of a composite objective that were bad over the last stretch, what burns most first."""
+    if isinstance(state.bad, BadRequests):
+        return []
+    return [(part, count) for part, count in state.bad.standing(state.end - length) if count.affected]
+
+
+def most_of(parts: Sequence[tuple[Component, Count]]) -> str:
+    """Say which part of a composite objective burns most, if it has any."""
+    return f", most of it {parts[0][0].name} ({percent(parts[0][1].share)} bad)" if parts else ""
+
+
+def parts_of(state: State, length: timedelta) -> Snapshot:
+    """Keep the parts of a composite objective for the snapshot."""
+    shown = shown_parts(state.bad, state.end - length)
+    return {"parts": shown} if shown else {}

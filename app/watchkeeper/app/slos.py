@@ -16,6 +16,7 @@ from watchkeeper.analyzers.slo.budget import due_steps
 from watchkeeper.analyzers.slo.core.policy import DAY, MIN_BAD
 from watchkeeper.analyzers.slo.core.slow import LIMIT
 from watchkeeper.analyzers.slo.fallback import health
+from watchkeeper.analyzers.slo_counts import BadRequests
 from watchkeeper.analyzers.slo_own import with_own
 from watchkeeper.analyzers.slo_state import State, restated, state_of
 from watchkeeper.schemas.declared import Declarations
@@ -284,6 +285,7 @@ def _stand(state: State, burns: list[Burn], score: float | None, limit: float | 
     if state.bad.maturity is not None and state.bad.maturity < 1:
         reasons.append(f"{100 * state.bad.maturity:.0f} % is known of what decides")
     reasons += [f"the rule on {one.window} can never fire at this target" for one in burns if not one.can_fire]
+    reasons += _parts(state)
     reasons += [f"left out: {one.reason} ({one.author})" for one in state.planned]
     if state.budget_left() <= 0:
         return "exhausted", reasons
@@ -295,6 +297,19 @@ def _stand(state: State, burns: list[Burn], score: float | None, limit: float | 
     if state.objective.slice is None and not state.seeing.measurable:
         return "not_measurable", [*state.seeing.advice, *reasons]
     return "ok", reasons
+
+
+def _parts(state: State) -> list[str]:
+    """Say how each part of a composite objective stands, what burns most of the budget first."""
+    if isinstance(state.bad, BadRequests):
+        return []
+    return [
+        f"{part.name} (weight {part.weight:g}): {100 * (1 - count.share):.4g} % good of {count.rows}, "
+        f"target {100 * part.objective.target:.6g} %"
+        if count.rows
+        else f"{part.name} (weight {part.weight:g}): nothing was counted, the others stand for it"
+        for part, count in state.bad.standing(state.window.start)
+    ]
 
 
 def _spending(burns: list[Burn], score: float | None, limit: float | None) -> tuple[Stand, str] | None:

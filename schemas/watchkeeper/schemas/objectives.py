@@ -25,6 +25,7 @@ Measure = Literal[
     "cost_per_success",
     "drift",
     "evaluation_lag",
+    "composite",
 ]
 Severity = Literal["page", "ticket", "notice"]
 
@@ -51,7 +52,8 @@ class Sli(Part, frozen=True):
     all; late: used before it was needed, of those where both times are known; retries: answered at the first attempt;
     automation: confidence at or over the event's threshold, so that no person decides (the rest is deferred);
     quality: right, of the predictions whose outcome is known. ``max`` bounds cost_per_request, cost_per_success,
-    drift (the largest PSI) and evaluation_lag (seconds): a slice of time is good while the number is within.
+    drift (the largest PSI) and evaluation_lag (seconds): a slice of time is good while the number is within. composite:
+    what the components say together.
     """
 
     measure: Measure
@@ -130,11 +132,20 @@ class Planned(Struct, frozen=True, kw_only=True):
         return self.start < end and start < self.end and all_hold(self.matchers, labels)
 
 
+class Component(Part, frozen=True):
+    """One part of a composite objective: its own promise, and how much of the common budget its failures take."""
+
+    name: Text
+    weight: Annotated[float, Meta(gt=0)]
+    objective: Objective
+
+
 class Objective(Declared, frozen=True):
     """A promise about one service: this share of requests (or slices of time) is good over a window.
 
     ``days`` is the length of a rolling window, or about that of a calendar period. ``rules`` empty: the burn rates
-    are derived from the period.
+    are derived from the period. ``components`` are the parts of a composite one: its
+    ``target`` is their targets' mean by weight.
     """
 
     service: Name
@@ -154,6 +165,7 @@ class Objective(Declared, frozen=True):
     mature_after: str | None = None
     slow_burn: bool = True
     targets: list[Text] = []
+    components: list[Component] = []
 
     @property
     def period(self) -> timedelta:
@@ -183,6 +195,8 @@ def complaints(objective: Objective) -> list[str]:
     ['measure drift needs max: the largest number that is good']
     """
     sli, found = objective.sli, list[str]()
+    if (sli.measure == "composite") != bool(objective.components):
+        found.append("measure composite is what an SLO with compositeWeight becomes: write one of openslo/v1")
     if (sli.measure == "latency") != (sli.max_ms is not None):
         found.append("maxMs belongs to measure latency, and latency needs it")
     if (sli.measure in READ) != (sli.max is not None):
@@ -254,6 +268,7 @@ __all__ = [
     "BudgetStep",
     "BurnRule",
     "Calendar",
+    "Component",
     "Declared",
     "Fallback",
     "Objective",

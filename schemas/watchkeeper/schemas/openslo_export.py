@@ -19,11 +19,8 @@ def export(objective: Objective) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "service": objective.service,
         "description": objective.description or "",
-        "indicator": {"metadata": {"name": f"{_name(objective)}-sli"}, "spec": _indicator(objective)},
         "timeWindow": [_window(objective)],
-        "budgetingMethod": objective.method,
-        "objectives": [_target(objective)],
-    }
+    } | (_parts(objective) if objective.components else _whole(objective))
     if objective.rules:
         spec["alertPolicies"] = [_policy(objective, rule, number) for number, rule in enumerate(objective.rules, 1)]
     metadata: dict[str, Any] = {"name": _name(objective)}
@@ -33,6 +30,31 @@ def export(objective: Objective) -> dict[str, Any]:
     if notes:
         metadata["annotations"] = notes
     return {"apiVersion": "openslo/v1", "kind": "SLO", "metadata": metadata, "spec": spec}
+
+
+def _whole(objective: Objective) -> dict[str, Any]:
+    return {
+        "indicator": {"metadata": {"name": f"{_name(objective)}-sli"}, "spec": _indicator(objective)},
+        "budgetingMethod": objective.method,
+        "objectives": [_target(objective)],
+    }
+
+
+def _parts(objective: Objective) -> dict[str, Any]:
+    """Write a composite one: each part with its indicator and its weight."""
+    parts = [
+        {
+            "displayName": part.name,
+            **_target(part.objective),
+            "compositeWeight": part.weight,
+            "indicator": {
+                "metadata": {"name": f"{_name(objective)}-{number}-sli"},
+                "spec": _indicator(part.objective),
+            },
+        }
+        for number, part in enumerate(objective.components, 1)
+    ]
+    return {"budgetingMethod": objective.components[0].objective.method, "objectives": parts}
 
 
 def _name(objective: Objective) -> str:

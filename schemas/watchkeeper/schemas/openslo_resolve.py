@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from watchkeeper.schemas.durations import duration
 from watchkeeper.schemas.errors import SettingsError
-from watchkeeper.schemas.objectives import READ, BurnRule, Calendar, Fallback, Objective, Sli, complaints
+from watchkeeper.schemas.objectives import READ, BurnRule, Calendar, Component, Fallback, Objective, Sli, complaints
 from watchkeeper.schemas.openslo import (
     LESS,
     Condition,
@@ -122,12 +122,52 @@ def _of_slo(document: Document, spec: SloSpec, library: Library) -> list[Objecti
         "targets": list(dict.fromkeys(targets)),
         "fallback": Fallback(name=note) if note else None,
     }
+    if any(target.composite_weight is not None for target in spec.objectives):
+        return [_composite(document, spec, library, shared)]
     made: list[Objective] = []
     for number, target in enumerate(spec.objectives):
         indicator = _indicator(spec, target, library, at)
         sli = _sli(indicator, target, library, at)
         made.append(_make(document, spec, target, number, shared | {"sli": sli}))
     return made
+
+
+def _composite(document: Document, spec: SloSpec, library: Library, shared: dict[str, Any]) -> Objective:
+    """Make one objective of parts: its target is their targets' mean by weight, and a weight that is left out is 1."""
+    at = document.at
+    if len(spec.objectives) < 2:
+        raise SettingsError(f"{at}: compositeWeight weighs several objectives, each with its indicator: this is one")
+    parts: list[Component] = []
+    for number, target in enumerate(spec.objectives):
+        indicator = _indicator(spec, target, library, at)
+        sli = _sli(indicator, target, library, at)
+        if sli.measure == "quality":
+            raise SettingsError(f"{at}: measure quality is known late: declare it as an SLO of its own, not as a part")
+        named = target.display_name or (target.indicator.metadata.name if target.indicator else target.indicator_ref)
+        one = _make(document, spec, target, number, {"service": spec.service, "sli": sli})
+        parts.append(Component(name=named or str(number + 1), weight=_weight(target, at), objective=one))
+    if len({part.name for part in parts}) < len(parts):
+        raise SettingsError(f"{at}: two objectives of a composite SLO have one name: give each its displayName")
+    whole = sum(part.weight for part in parts)
+    first = parts[0].objective
+    fields = shared | {
+        "name": document.name,
+        "display_name": document.metadata.display_name,
+        "sli": Sli(measure="composite"),
+        "target": round(1 - sum(part.weight * part.objective.budget for part in parts) / whole, 12),
+        "days": first.days,
+        "calendar": first.calendar,
+        "slow_burn": False,
+        "components": parts,
+    }
+    return _sound(_checked({key: value for key, value in fields.items() if value is not None}, at), at)
+
+
+def _weight(target: Target, at: str) -> float:
+    weight = 1.0 if target.composite_weight is None else target.composite_weight
+    if not 0 < weight < float("inf"):
+        raise SettingsError(f"{at}: compositeWeight must be over 0, not {weight:g}: leave the objective out instead")
+    return weight
 
 
 def _of_own(document: Document, spec: OwnSpec) -> list[Objective]:
@@ -148,8 +188,8 @@ def _make(
     document: Document, spec: SloSpec | OwnSpec, target: Target, number: int, shared: dict[str, Any]
 ) -> Objective:
     at = document.at
-    if target.composite_weight is not None:
-        raise SettingsError(f"{at}: compositeWeight: composite SLOs are not evaluated; declare one SLO a part")
+    if target.composite_weight is not None and isinstance(spec, OwnSpec):
+        raise SettingsError(f"{at}: compositeWeight belongs to an SLO of openslo/v1, not to an Objective")
     if len(spec.time_window) != 1:
         raise SettingsError(f"{at}: timeWindow needs exactly one entry")
     days, calendar = _window(spec.time_window[0], at)
@@ -167,7 +207,11 @@ def _make(
         "slice_window": target.time_slice_window
         or (None if spec.budgeting_method == "Occurrences" else "1d" if daily else "1m"),
     }
-    objective = _checked({key: value for key, value in fields.items() if value is not None}, at)
+    return _sound(_checked({key: value for key, value in fields.items() if value is not None}, at), at)
+
+
+def _sound(objective: Objective, at: str) -> Objective:
+    """Give it back where it contradicts itself nowhere."""
     found = complaints(objective)
     if found:
         raise SettingsError(f"{at}: {'; '.join(found)}")

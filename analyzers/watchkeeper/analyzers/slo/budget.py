@@ -16,7 +16,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Snapshot, settings_for
 from watchkeeper.analyzers.slo.core.policy import DAY, MIN_BAD
 from watchkeeper.analyzers.slo_state import State, state_of
-from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples
+from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, leading, parts_of
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
 from watchkeeper.schemas.objectives import BudgetStep
@@ -59,7 +59,9 @@ class Budget:
                 continue
             judged.add((objective.service, state.model))
             due = due_steps(state)
-            shown = examples(facts, objective, Window(state.window.start, state.end)) if due else ()
+            most = leading(state, state.end - state.window.start)
+            about = most[0][0].objective if most else objective
+            shown = examples(facts, about, Window(state.window.start, state.end)) if due else ()
             findings += [self._tell(state, step, settings.severity, shown) for step in due]
         return Evaluation(tuple(findings), tuple[Reading, ...](), frozenset(judged))
 
@@ -70,6 +72,7 @@ class Budget:
     def _tell(self, state: State, step: BudgetStep, severity: Severity | None, shown: tuple[str, ...]) -> Finding:
         objective, whole = state.objective, state.whole
         snapshot: Snapshot = {"bad": whole.affected, "total": whole.rows, "allowed": state.allowed, "step": step.do}
+        snapshot |= parts_of(state, state.end - state.window.start)
         usual = Severity.PAGE if step.do == "page" else Severity.TICKET
         return Finding(
             analyzer=self.name,

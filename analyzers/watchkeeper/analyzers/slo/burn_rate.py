@@ -25,7 +25,7 @@ from watchkeeper.analyzers.slo.core.policy import DAY, HOUR, MINUTE, Row
 from watchkeeper.analyzers.slo_counts import SLICED, SLICES, young_slices
 from watchkeeper.analyzers.slo_own import with_own
 from watchkeeper.analyzers.slo_state import State, state_of
-from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, impact_of
+from watchkeeper.analyzers.slo_words import SUBJECTS, counted, examples, impact_of, leading, most_of, parts_of
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.durations import rough
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Json, Severity, Window
@@ -101,6 +101,7 @@ class BurnRate:
                     "budget": budget,
                     "burn_limit": row.burn,
                     "cannot_fire": skipped,
+                    **parts_of(state, row.long),
                 }
                 return self._tell(facts, declared, state, settings, row, snapshot)
         return None
@@ -118,19 +119,20 @@ class BurnRate:
         observed = self.recompute(snapshot)
         lower, upper = wilson(long.affected, long.rows)
         window = Window(state.end - row.long, state.end)
+        most = leading(state, row.long)
         return Finding(
             analyzer=self.name,
             service=objective.service,
             model=state.model,
             metric=f"burn_rate {objective.name}",
-            subjects=(SUBJECTS[objective.sli.measure], objective.name),
+            subjects=(SUBJECTS[objective.sli.measure], objective.name, *(part.name for part, _ in most)),
             window=window,
             as_of=state.as_of,
             observed=observed,
             severity=settings.severity_or(row.severity),
             summary=phrases.sentence(
                 f"{objective.service}: {phrases.percent(long.share)} of {counted(objective)} missed {objective.name} "
-                f"in the last {span_words(row.long)}; {_exhaustion(state, observed)}."
+                f"in the last {span_words(row.long)}{most_of(most)}; {_exhaustion(state, observed)}."
             ),
             evidence=Evidence(
                 f"burn over {span_words(row.long)} and {span_words(row.short)}", long.rows, None, "C", snapshot
@@ -141,7 +143,7 @@ class BurnRate:
             unit="times the budget",
             impact=impact_of(declared, objective, long.affected * (DAY / row.long)),
             maturity=state.bad.maturity,
-            examples=examples(facts, objective, window),
+            examples=examples(facts, most[0][0].objective if most else objective, window),
             budget=state.error_budget(row.long, row.burn),
             labels={"slo": objective.name},
         )
@@ -232,7 +234,8 @@ class BurnRate:
 
 def _due(objective: Objective, as_of: datetime) -> bool:
     """Whether it is time: what is known by the day is looked at every hour, the rest every minute."""
-    return objective.sli.measure in COUNTED or (as_of - EPOCH) % HOUR == timedelta(0)
+    parts = [part.objective for part in objective.components] or [objective]
+    return any(one.sli.measure in COUNTED for one in parts) or (as_of - EPOCH) % HOUR == timedelta(0)
 
 
 def _exhaustion(state: State, burn: float) -> str:
