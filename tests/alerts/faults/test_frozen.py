@@ -7,6 +7,7 @@ from datetime import timedelta
 from threading import Event
 
 from alerts.declaring import declare, stored, tell
+from alerts.faults.evaluating import Evaluator, minute
 from alerts.faults.frozen import STOP_MYSELF, running
 from alerts.samples import day, finding, webhook
 from alerts.sink import Answer, Sink
@@ -31,6 +32,25 @@ if sys.argv[2] == "before sending":
 print("attempts:", sender.Sender(open_control(sys.argv[1]), "frozen").run_once(day(1)))
 """
 SENDER %= STOP_MYSELF
+
+EVALUATOR = """
+import signal
+import sys
+from alerts.faults.evaluating import Evaluator, minute
+
+now = minute(2)
+
+def looks(at):
+    global now
+    if at == minute(2):
+        %s
+        now = minute(12)
+
+one = Evaluator(sys.argv[1], "frozen", lambda: now, looks)
+print(one.tick(), one.stored)
+print(one.tick(), one.stored)
+"""
+EVALUATOR %= STOP_MYSELF
 
 
 def other(control: Control) -> Sender:
@@ -70,3 +90,20 @@ def test_a_late_answer_does_not_undo_what_another_sender_did(either: Control, ur
     said = [(one.outcome, one.detail) for one in message.deliveries]
     assert said == [("delivered", ""), ("retry", "after its lease had ended. 127.0.0.1 answered 503")]
     assert other(either).run_once(day(2)) == 0
+
+
+def test_an_evaluator_that_wakes_up_stores_nothing_and_what_was_missed_is_evaluated_once(url: str) -> None:
+    now = minute(2)
+    with running(EVALUATOR, url) as frozen:
+        frozen.wait_until_stopped()
+        second = Evaluator(url, "other", lambda: now, lambda _: None)
+        assert second.tick() == "stands by"
+        now = minute(12)
+        assert second.tick() == "evaluated"
+        frozen.go_on_to_the_end()
+    assert frozen.said.splitlines() == ["lost its lease [1]", "stands by [1]"]
+    now = minute(13)
+    assert second.tick() == "evaluated"
+    assert second.stored == [*range(2, 14)]
+    assert len(stored(second.control)) == 1, "told once"
+    second.control.close()
