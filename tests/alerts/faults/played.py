@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 from alerts.declaring import declare, receiver
@@ -9,12 +10,12 @@ from alerts.samples import LINKS, START
 from alerts.sink import Sink
 
 from watchkeeper.alerts.dispatch import no_change_known
+from watchkeeper.alerts.posted import read
 from watchkeeper.alerts.rounds import Rounds
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.declared import Escalation, Route
-from watchkeeper.store.control import received
+from watchkeeper.store.control import alert_journal
 from watchkeeper.store.control.connection import Control
-from watchkeeper.store.control.received import Received
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
@@ -46,11 +47,18 @@ class Server:
     def now(self) -> datetime:
         return self.true + self.wrong
 
-    def post(self, service: str, *, ends: timedelta = 4 * HOUR) -> None:
-        labels = {"alertname": "Down", "service": service, "severity": "critical"}
-        alert = Received(received.fingerprint(labels), labels, {}, "", self.now, self.now + ends, self.now)
+    def post(self, service: str, *, ends: timedelta = 4 * HOUR, sender_ahead: timedelta = timedelta(0)) -> None:
+        """Post an alert of another system, whose own clock may be ahead of ours."""
+        its_now = self.now + sender_ahead
+        alert = {
+            "labels": {"alertname": "Down", "service": service, "severity": "critical"},
+            "startsAt": its_now.isoformat(),
+            "endsAt": (its_now + ends).isoformat(),
+        }
+        posts, problems = read(json.dumps([alert]).encode(), self.now)
+        assert problems == []
         with self.control.transaction() as tx:
-            received.put(tx, [alert])
+            alert_journal.append(tx, posts)
 
     def pass_time(self, seconds: float) -> None:
         """Look every few seconds, as the loops do every second; less often later on."""
