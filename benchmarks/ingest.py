@@ -23,7 +23,7 @@ from benchmarks.processes import Running, free_port, running, serve_command
 
 QUESTION = "How many events a second does a server take, and what does a row cost?"
 CLIENTS = 8
-WARM, REQUESTS, PEER_REQUESTS = 16, 160, 8
+WARM, REQUESTS, PEER_REQUESTS = 16, 480, 8
 ACKS, ROUNDS = 300, 4
 RATE = 20_000
 QUERIES = 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,14 +11,13 @@ import numpy as np
 import polars as pl
 from msgspec import Struct, structs
 
-from watchkeeper.collector import times
+from watchkeeper.collector import framed, times
 from watchkeeper.collector.shapes import Shapes, fields_of
 from watchkeeper.schemas.events import EMPTY, Change, GpuSample, Outcome, Prediction, Review, Tokens
 from watchkeeper.store.facts.batch import CHECK, PREDICTION_COLUMNS, TIME, Fields, ModelRows, Predictions
 from watchkeeper.store.facts.model_rows import by_model
 from watchkeeper.store.facts.outcomes import text_and_number
 
-SKEW = timedelta(minutes=5)
 _TIMES = ("ts", "needed_by", "used_at")
 _NESTED = frozenset({"prediction", "tokens", "fallback", *_TIMES, "reason_codes", "checks"})
 _OWN = frozenset(Prediction.__struct_fields__) - {"segments", "features", "extra"}
@@ -31,20 +30,12 @@ def predictions(
     events: Sequence[Prediction], received_us: int | Sequence[int], unknown: Mapping[int, Fields], shapes: Shapes
 ) -> Predictions:
     """Give predictions of one type as columns; ``unknown`` holds, by position, the fields that the schema has not."""
-    count = len(events)
     values: dict[str, Sequence[Any]] = dict(
         zip(type(events[0]).__struct_fields__, zip(*map(structs.astuple, events), strict=True), strict=True)
     )
-    moments = received_us if isinstance(received_us, Sequence) else [received_us] * count
+    moments = received_us if isinstance(received_us, Sequence) else [received_us] * len(events)
     received = pl.Series("received_at", moments, pl.Int64).cast(TIME)
-    sent = own(values)
-    ts = next((series for series in sent if series.name == "ts"), None)
-    if ts is None:
-        ts = pl.Series("ts", [None], TIME).new_from_index(0, count)
-    stamped = ts.is_null()
-    columns = [series for series in sent if series.name != "ts"]
-    columns += [received, ts.zip_with(~stamped, received) if ts.null_count() else ts, stamped.alias("server_ts")]
-    frame = pl.DataFrame(columns).with_columns(clock_skew=pl.col("ts") > pl.col("received_at") + SKEW)
+    frame = framed.stamped(pl.DataFrame(own(values)), received)
     return Predictions(frame, _models(values, shapes), _extra(values["extra"], unknown))
 
 

@@ -57,13 +57,18 @@ def as_lines(body: bytes) -> bytes:
 
 def predictions(frame: pl.DataFrame, received: pl.Series) -> Predictions:
     """Give them to the store, with what the server knows: when each came."""
-    own = frame.select(name for name in frame.columns if not name.startswith((FEATURES, SEGMENTS)))
-    ts = own["ts"] if "ts" in own.columns else pl.Series("ts", [None], TIME).new_from_index(0, frame.height)
-    stamped = ts.is_null()
-    own = own.with_columns(
+    own = stamped(frame.select(name for name in frame.columns if not name.startswith((FEATURES, SEGMENTS))), received)
+    return Predictions(own, _models(own, frame), {})
+
+
+def stamped(own: pl.DataFrame, received: pl.Series) -> pl.DataFrame:
+    """Add when each came, which took that for its time, and whose clock runs ahead; fill what has a default."""
+    ts = own["ts"] if "ts" in own.columns else pl.Series("ts", [None], TIME).new_from_index(0, own.height)
+    without = ts.is_null()
+    return own.with_columns(
         received,
-        stamped.alias("server_ts"),
-        ts if not ts.null_count() else ts.zip_with(~stamped, received).alias("ts"),
+        without.alias("server_ts"),
+        ts if not ts.null_count() else ts.zip_with(~without, received).alias("ts"),
         *(
             (pl.col(name).fill_null(value) if name in own.columns else pl.lit(value, PREDICTION_COLUMNS[name])).alias(
                 name
@@ -71,7 +76,6 @@ def predictions(frame: pl.DataFrame, received: pl.Series) -> Predictions:
             for name, value in DEFAULTS.items()
         ),
     ).with_columns(clock_skew=pl.col("ts") > pl.col("received_at") + SKEW)
-    return Predictions(own, _models(own, frame), {})
 
 
 def _models(own: pl.DataFrame, frame: pl.DataFrame) -> Sequence[ModelRows]:

@@ -7,6 +7,7 @@ cannot be stored at all is kept as one reject with its reason, so that it never 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -126,14 +127,16 @@ class InboxLoader:
 
     def _gather(self) -> None:
         """Let a chunk gather, for big loads cost half as much a row: longer where it fills up soon."""
-        waited = self._max_age
-        self._stopping.wait(waited)
-        rate, waiting = self._waiting_rows() / waited, self._waiting_rows()
-        while waiting < self._max_rows <= waiting + rate * (FILLING_SECONDS - waited) and not self._stopping.is_set():
-            self._stopping.wait(STEP_SECONDS)
-            waited += STEP_SECONDS
+        least = math.ceil(self._max_age / STEP_SECONDS)
+        step = self._max_age / least
+        taken, rate, waiting = 0, 0.0, self._waiting_rows()
+        while waiting < self._max_rows and not self._stopping.is_set():
+            if taken >= least and waiting + rate * (FILLING_SECONDS - taken * step) < self._max_rows:
+                break
+            self._stopping.wait(step)
+            taken += 1
             before, waiting = waiting, self._waiting_rows()
-            rate = (waiting - before) / STEP_SECONDS
+            rate = (waiting - before) / step
 
     def _run(self) -> None:
         stopping = False

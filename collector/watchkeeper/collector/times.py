@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from watchkeeper.store.facts.batch import TIME
 
@@ -38,9 +39,9 @@ def problem(value: float | str | None) -> str | None:
     return None
 
 
-def plausible(values: Sequence[float | str]) -> bool:
+def plausible(values: Sequence[float | str] | NDArray[np.generic]) -> bool:
     """Say whether all are numbers that pass ``problem`` for sure, without looking at each in Python."""
-    if str in map(type, values):  # NumPy would take "1767225600" for a number
+    if not isinstance(values, np.ndarray) and str in map(type, values):  # NumPy would take "1767225600" for a number
         return not any(problem(value) for value in values)
     try:
         size = np.asarray(values, dtype=np.float64)
@@ -62,11 +63,16 @@ def in_seconds(value: float) -> float:
     return math.inf
 
 
-def series(name: str, values: Sequence[float | int | str | None]) -> pl.Series:
-    """Give a column of naive UTC times (µs) from values that ``problem`` found good."""
+def series(name: str, values: Sequence[float | int | str | None] | pl.Series) -> pl.Series:
+    """Give a column of naive UTC times (µs) from values that ``problem`` found good; a series is of numbers."""
+    if isinstance(values, pl.Series):
+        return _stamps(name, values.cast(pl.Float64))
     if str in set(map(type, values)):
         values = [_text_seconds(value) if isinstance(value, str) else value for value in values]
-    raw = pl.Series(name, values, pl.Float64, strict=False)
+    return _stamps(name, pl.Series(name, values, pl.Float64, strict=False))
+
+
+def _stamps(name: str, raw: pl.Series) -> pl.Series:
     nothing = raw.is_null() if raw.null_count() else None
     numbers = raw.to_numpy() if nothing is None else np.nan_to_num(raw.to_numpy())
     size = np.abs(numbers)

@@ -118,11 +118,14 @@ def _time(name: str, series: pl.Series, problems: dict[int, tuple[str, str]]) ->
         for row in bad.fill_null(value=False).arg_true():
             problems.setdefault(row, (name, "is not a time between 1973 and 2198"))
         return series.rename(name)
-    values = series.to_list()
     if not series.dtype.is_numeric() and not isinstance(series.dtype, pl.String | pl.Null):
         raise InputError(f"the column {name!r} is of type {series.dtype}: send timestamps, numbers or ISO 8601 text")
-    known = [value for value in values if value is not None]
-    if known and not times.plausible(known):
+    known = series.drop_nulls()
+    plain = series.dtype.is_numeric()
+    if plain and times.plausible(known.to_numpy()):
+        return times.series(name, series)
+    values = series.to_list()
+    if plain or not times.plausible(known.to_list()):
         for row, value in enumerate(values):
             wrong = times.problem(value)
             if wrong:
@@ -134,7 +137,10 @@ def _time(name: str, series: pl.Series, problems: dict[int, tuple[str, str]]) ->
 def _answer(series: pl.Series) -> dict[str, pl.Series]:
     if isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
         return {"prediction": series.cast(pl.String).rename("prediction")}
-    if not series.dtype.is_numeric() and series.dtype != pl.Boolean:
+    if series.dtype == pl.Boolean:
+        texts, numbers = series.cast(pl.String), series.cast(pl.Float64)
+        return {"prediction": texts.rename("prediction"), "prediction_number": numbers.rename("prediction_number")}
+    if not series.dtype.is_numeric():
         raise InputError(f"the column 'prediction' is of type {series.dtype}: send text, numbers or booleans")
     pairs = [text_and_number(value) for value in series.to_list()]
     return {
@@ -169,7 +175,7 @@ def _of_kind(name: str, column: str, series: pl.Series) -> pl.Series:
 
 def _too_long(series: pl.Series) -> Iterator[int]:
     """Give the rows whose text is too long; bytes are counted first, for they are never fewer than characters."""
-    if isinstance(series.dtype, pl.String):
+    if isinstance(series.dtype, pl.String) and series.estimated_size() > MAX_STRING:
         longest = series.str.len_bytes().max()
         if isinstance(longest, int) and longest > MAX_STRING:
             yield from (series.str.len_chars() > MAX_STRING).fill_null(value=False).arg_true()

@@ -38,8 +38,9 @@ def read(body: bytes, max_rows: int) -> pl.DataFrame:
     try:
         table = ipc.open_stream(arrow.py_buffer(body)).read_all()
         table.validate(full=True)
-        bare = arrow.schema([field.remove_metadata() for field in table.schema])
-        return pl.DataFrame(table.cast(bare))
+        if any(field.metadata for field in table.schema):
+            table = table.cast(arrow.schema([field.remove_metadata() for field in table.schema]))
+        return pl.DataFrame(table)
     except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
         raise NotDecodable(f"the body is no sound Arrow IPC stream: {str(error)[:300]}") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
