@@ -30,6 +30,7 @@ NAMES = {
     "burn_rules": "benchmarks.burn_rules",
     "false_pages": "benchmarks.false_pages",
     "storm": "benchmarks.storm",
+    "crossing": "benchmarks.crossing",
     "soak": "benchmarks.soak",
     "delivery": "benchmarks.delivery",
 }

@@ -58,7 +58,7 @@ def goals(figures: dict) -> dict[str, bool]:
 
 
 def _ours(folder: Path) -> dict:
-    with _sink() as (url, heard):
+    with sink() as (url, heard):
         port = free_port()
         argv = [
             sys.executable,
@@ -175,7 +175,7 @@ def _probe(port: int, stop: threading.Event, others: list[tuple[str, float]]) ->
 
 
 @contextmanager
-def _sink() -> Generator[tuple[str, list]]:
+def sink() -> Generator[tuple[str, list]]:
     heard: list[tuple[float, str, dict]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -191,8 +191,11 @@ def _sink() -> Generator[tuple[str, list]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", heard
-    server.shutdown()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", heard
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def _peer(folder: Path) -> float | None:

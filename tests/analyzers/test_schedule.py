@@ -407,3 +407,26 @@ def test_who_looks_once_a_week_is_waited_for_only_when_the_week_is_over() -> Non
     runs = schedule([often, weekly], Sink(), {"often": monday + 8 * timedelta(days=1), "weekly": monday})
     assert runs.evaluated_to == monday, "its week is over, and it has not looked"
     assert schedule([often, weekly], Sink(), {}).evaluated_to is None
+
+
+def test_who_is_urgent_says_between_two_ends_what_is_new_and_nothing_else() -> None:
+    calm, urgent, sink = Probe("calm"), Probe("urgent", says=lambda at: at > day(1)), Sink()
+    runs = schedule([calm, urgent], sink, {"calm": day(1), "urgent": day(1)}, urgent=("urgent",))
+    for minutes in (0, 20, 20, 40, 60, 61):
+        runs.run_due(day(1) + minutes * MINUTE)
+    looked = [(name, (at - day(1)) // MINUTE) for name, at in [*calm.asked, *urgent.asked]]
+    assert looked == [("calm", 60), ("urgent", 20), ("urgent", 40), ("urgent", 60), ("urgent", 61)]
+    first, at_its_end = sink.taken
+    assert [(len(one.findings), one.readings) for one in first[0]] == [(1, ())]
+    assert first[1] == {"urgent": day(1) + 20 * MINUTE}, "the end of its window is still to come"
+    assert at_its_end[1] == dict.fromkeys(("calm", "urgent"), day(1) + HOUR)
+    assert len(sink.findings) == 2
+
+
+def test_who_is_urgent_and_fails_between_two_ends_says_so_at_the_next_one() -> None:
+    urgent, sink = Probe("urgent", breaks=lambda _: ValueError("no")), Sink()
+    runs = schedule([urgent], sink, {"urgent": day(1)}, urgent=("urgent",))
+    runs.run_due(day(1) + 20 * MINUTE)
+    assert sink.taken == []
+    runs.run_due(day(1) + HOUR)
+    assert [finding.metric for finding in sink.findings] == ["evaluator_error"]

@@ -61,7 +61,8 @@ class Schedule:
     ``min_every`` keeps a replay from evaluating more often than that. What is more than a day behind is caught up
     at most hourly: nobody is helped by a page about a minute of last week. ``open_findings`` are those that were
     active when the process last stopped. Stretches in which there is nothing to read are jumped over. Who is named in
-    ``without_events`` looks also where no event ever came.
+    ``without_events`` looks also where no event ever came. Who is ``urgent`` looks at each call also between two window
+    ends, and says then what is new or has become a page: people need not wait for the end of a minute.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Schedule:
         min_every: timedelta = timedelta(0),
         open_findings: Iterable[Finding] = (),
         without_events: Collection[str] = (),
+        urgent: Collection[str] = (),
     ) -> None:
         self._registry = registry
         self._facts = facts
@@ -88,6 +90,7 @@ class Schedule:
         self._watermarks = dict(watermarks)
         self._open = {finding.fingerprint: finding for finding in open_findings if finding.active}
         self._without_events = without_events
+        self._urgent = urgent
         self._failures: dict[str, int] = {}
         self._running = threading.Lock()
 
@@ -125,7 +128,7 @@ class Schedule:
                     name: end for name, start in last.items() if (end := self._next_end(name, start, until)) <= until
                 }
                 if not ends:
-                    return done
+                    return done + self._look_between(until.replace(microsecond=0), reader)
                 at = min(ends.values())
                 due = [name for name in self._registry if ends.get(name) == at]
                 empty.note(due, silent=self._evaluate(at, due, reader) and not self._open)
@@ -134,6 +137,29 @@ class Schedule:
                 back = empty.until(at, until - FAR_BEHIND)
                 if back is not None:
                     last = {name: max(end, self._end_before(name, back, until)) for name, end in last.items()}
+
+    def _look_between(self, at: datetime, reader: FactReader) -> int:
+        """Let those look that are urgent and have looked at all that has ended; what is not new is said at its time."""
+        names = [
+            name for name in self._urgent if (last := self._watermarks.get(name)) and last < at < last + FAR_BEHIND
+        ]
+        declared = self._declared() if names else Declarations()
+        found: dict[str, Evaluation] = {}
+        for name in names:
+            outcome = self._one(name, reader, declared, at)
+            news = tuple(finding for finding in outcome.evaluation.findings if self._is_news(finding))
+            if news and not outcome.failures:
+                found[name] = Evaluation(news)
+        if found:
+            self._sink([*found.values()], dict.fromkeys(found, at))
+            self._watermarks.update(dict.fromkeys(found, at))
+            self._open |= {finding.fingerprint: finding for one in found.values() for finding in one.findings}
+        return len(names)
+
+    def _is_news(self, finding: Finding) -> bool:
+        known = self._open.get(finding.fingerprint)
+        louder = known is None or (finding.severity is Severity.PAGE and known.severity is not Severity.PAGE)
+        return finding.active and finding.severity.alerts and louder
 
     def _next_end(self, name: str, after: datetime, until: datetime) -> datetime:
         return after - (after - EPOCH) % self._step(name, after, until) + self._step(name, after, until)

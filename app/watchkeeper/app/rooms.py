@@ -70,6 +70,9 @@ CHANGE_LOOKBACK = timedelta(days=14)
 TELEMETRY_EVERY = timedelta(minutes=1)
 
 
+URGENT = ("slo.burn_rate",)
+"""Who looks at every tick: a page must not wait for the end of its minute."""
+
 BEGUN = "begun"
 """The watermark that says when evaluation began here; what is older was caught up, and is not late."""
 
@@ -293,6 +296,7 @@ class Rooms:
             maintain=self._maintain,
             min_every=timedelta(seconds=self.settings.schedule.min_every_seconds),
             open_findings=known.values(),
+            urgent=URGENT if self._event_clock is None else (),
             without_events={silence.ANALYZER.name},
         )
 
