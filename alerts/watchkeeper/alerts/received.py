@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from watchkeeper.alerts.dispatch import Dispatch
@@ -23,7 +24,10 @@ PER_LOOK = 2_000
 PER_TRANSACTION = 200
 """Alerts taken in one transaction: while it lasts, on SQLite nobody else writes."""
 
+logger = logging.getLogger("watchkeeper.alerts.rounds")
 AN_INSTANT = timedelta(microseconds=1)
+LONG_OVER = timedelta(minutes=30)
+"""Prometheus repeats an end for a quarter of an hour: what is older comes from a clock that is wrong."""
 
 
 def apply_posts(control: Control) -> int:
@@ -38,8 +42,18 @@ def apply_posts(control: Control) -> int:
     with control.transaction() as tx:
         tx.serialize("intake")
         posts = alert_journal.oldest(tx, PER_LOOK)
-        received.put(tx, [alert for post in posts for alert in read_post(post.body, post.received_at)])
+        alerts = [alert for post in posts for alert in read_post(post.body, post.received_at)]
+        received.put(tx, alerts)
         alert_journal.drop(tx, posts)
+    over = [alert for alert in alerts if alert.ends_at < alert.updated_at - LONG_OVER]
+    if over:
+        logger.warning(
+            "%d posted alerts were over for more than %s when they came, %s the first of them: nobody is told. "
+            "Is the clock of their sender behind?",
+            len(over),
+            LONG_OVER,
+            over[0].labels,
+        )
     return sum(post.alerts for post in posts)
 
 
