@@ -17,6 +17,7 @@ from analyzers.world import START, World, day
 
 from watchkeeper.alerts.grouping import Decision, Telling
 from watchkeeper.alerts.incidents import evaluate
+from watchkeeper.alerts.message import compose
 from watchkeeper.alerts.notices import Writer
 from watchkeeper.alerts.notification import Notification
 from watchkeeper.alerts.notifiers import cloudevents, mail, pagerduty, slack, webhook
@@ -201,3 +202,17 @@ def test_a_budget_that_is_gone_or_lasts(burning: Finding, left: float, words: st
     assert burning.budget is not None
     found = replace(burning, budget=replace(burning.budget, left=left, gone_at=None))
     assert words in written(found).text.splitlines()
+
+
+def test_its_end_speaks_of_no_rate_that_goes_on(burning: Finding) -> None:
+    at = burning.as_of
+    over = replace(burning, as_of=at + timedelta(hours=2), active=False, budget=None)
+    incident = None
+    for one in (burning, over):
+        incident = evaluate(incident, [one], one.as_of, AT_ONCE, lambda _, now=one.as_of: now)[-1].incident
+    assert incident is not None
+    content = compose("resolved", incident, {burning.key: burning, over.key: over}, WHOLE, LINKS.incident)
+    lines = content.text.splitlines()
+    assert not [line for line in lines if line.startswith("Burn rate")]
+    assert "Error budget of flights-ok: 65 % is left, as of 2026-02-04 00:00 UTC." in lines
+    assert "Cost while it lasted: about 2 160 EUR a day (720 bad events a day at 3 EUR each)." in lines

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchkeeper.alerts.incidents import evaluate
+from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.alerts.message import Content, compose
 from watchkeeper.alerts.notification import Transition
 from watchkeeper.schemas.declared import Declarations, ValueModel
@@ -139,7 +140,30 @@ def test_the_end() -> None:
     found = [finding(), finding(at=day(2), active=False)]
     content = said(*found, transition="resolved")
     assert content.title == "RESOLVED delays: 31 % of carrier values were never seen before"
-    assert "Over since 2026-03-03 10:00 UTC." in content.text
+    lines = content.text.splitlines()
+    assert lines[2].endswith("Over since 2026-03-03 10:00 UTC, after 3 days.")
+    assert lines[3] == "It was about: carrier."
+    assert "Last measured: 31 % (most likely between 28 % and 34 %), expected 2 %." in lines[4]
+    assert lines[5] == "Cost while it lasted: not known: no value model is declared."
+
+
+def test_the_end_of_a_page_asks_for_no_runbook() -> None:
+    found = [finding(severity=Severity.PAGE), finding(at=day(2), active=False, severity=Severity.PAGE)]
+    assert "Runbook: none" not in said(*found, transition="resolved").text
+    assert "Runbook: none" in said(found[0]).text
+
+
+def test_the_silence_of_a_service_names_no_model_and_says_how_long() -> None:
+    silent = replace(finding(model=""), observed=7500.0, interval=None, reference=900.0, unit="s")
+    text = said(silent).text
+    assert text.splitlines()[1].startswith("Service delays, incident ")
+    assert "Measured: 2 hours, expected 15 minutes." in text
+
+
+def test_an_alert_of_another_system_claims_no_measurement_of_ours() -> None:
+    foreign = replace(finding(analyzer=RECEIVED), observed=1.0, evidence=Evidence("alert of another system", 1))
+    (line,) = [line for line in said(foreign).text.splitlines() if line.startswith("- ")]
+    assert line.endswith("were never seen before. Told by another system, which measured it.")
 
 
 def test_many_findings_are_counted_not_listed() -> None:

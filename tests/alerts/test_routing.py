@@ -56,6 +56,13 @@ class Play:
             self.now = min(end, self.now + self.step)
             flush_due(self.control, self.declared, self.now, LINKS)
 
+    def texts(self) -> list[str]:
+        """Give the text of every message, in order."""
+        with self.control.snapshot() as tx:
+            every = incidents.listed(tx, states=tuple(Phase), limit=None)
+            found = [message for one in every for message in outbox.of_incident(tx, one.id)]
+        return [str(one.payload["text"]) for one in sorted(found, key=lambda one: one.created_at)]
+
     def told(self) -> list[tuple[str, str, float]]:
         """Give receiver, reason and second of every message, in order."""
         with self.control.snapshot() as tx:
@@ -146,6 +153,11 @@ def test_one_message_tells_of_all_incidents_of_its_group(control: Control) -> No
     assert both[0] == both[1]
     payload = both[0][0].payload
     assert payload["title"] == "PAGE 2 incidents of service delays"
+    first, second = str(payload["text"]).splitlines()[1:3]
+    assert first.startswith("- PAGE delays: 31 % of carrier values were never seen before. Model departure. Evidence: ")
+    assert second.startswith(
+        "- TICKET delays: 31 % of carrier values were never seen before. Model arrival. Evidence: "
+    )
     assert payload["group_key"] == 'all:{service="delays"}'
     assert len(payload["alerts"]) == 2  # type: ignore[arg-type]
 
@@ -164,6 +176,10 @@ def test_pages_are_repeated_until_someone_acknowledges(control: Control) -> None
     play.find(finding(severity=Severity.PAGE))
     play.wait(2.5 * 3600)
     assert [reason for _, reason, _ in play.told()] == ["fired", "repeat", "repeat"]
+    assert play.texts()[1].splitlines()[:2] == [
+        "PAGE (again) delays: 31 % of carrier values were never seen before",
+        "Told again: nobody acknowledged it since it was told first, 2026-03-01 10:00 UTC.",
+    ]
     acknowledge(control, play.incident(), "ada", play.now)
     play.wait(3 * 3600)
     assert len(play.told()) == 3
@@ -178,6 +194,9 @@ def test_who_comes_next_is_told_where_nobody_acknowledges(control: Control, ackn
         acknowledge(control, play.incident(), "ada", play.now)
     play.wait(1200)
     assert play.told()[1:] == ([] if acknowledged else [("boss", "escalated", 910.0)])
+    if not acknowledged:
+        why = "Passed on to you: nobody acknowledged it since it was told first, 2026-03-01 10:00 UTC."
+        assert play.texts()[1].splitlines()[1] == why
     play.find(finding(at=play.now, active=False))
     play.now += timedelta(hours=2)
     play.find()

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from watchkeeper.alerts.incidents import LOUDNESS, ranked, subjects
 from watchkeeper.alerts.notification import Transition
-from watchkeeper.alerts.wording import burning, duration, how_sure, left, measured, moment, named, number, one_line
+from watchkeeper.alerts.wording import burning, duration, left, moment, named, number, one_line, proven
 from watchkeeper.schemas.declared import Declarations, System
 from watchkeeper.schemas.findings import DataState, ErrorBudget, Finding, Impact, Severity
 from watchkeeper.store.control.records import Incident, Member
@@ -35,9 +35,13 @@ DATA_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The whole text, whose first line is ``title``, and the parts that may be shown by themselves."""
+    """The whole text, whose first line is ``title``, and the parts that may be shown by themselves.
+
+    ``about`` names the model, where a line of several incidents would not tell them apart.
+    """
 
     title: str
+    about: str
     what: str
     text: str
     severity: Severity
@@ -86,24 +90,26 @@ def compose(
     url = evidence_url(incident.id)
     examples = tuple(dict.fromkeys(one for finding in shown for one in finding.examples))
     budgets = _budgets(shown)
+    ended = transition == "resolved"
     began = _began(incident, findings)
     lines = [
         title,
-        f"Service {one_line(incident.service, 200)}, model {one_line(incident.model, 200)}, incident {incident.id}.",
+        f"Service {one_line(incident.service, 200)}, {_model(incident)}incident {incident.id}.",
         _since(transition, incident, began),
-        f"Look first at: {', '.join(named(name) for name in names[:SHOWN_SUBJECTS])}.",
+        f"{'It was about' if ended else 'Look first at'}: {', '.join(named(name) for name in names[:SHOWN_SUBJECTS])}.",
         *_findings(members, findings),
-        *(f"Burn rate: {burning(one)}." for one in budgets),
-        *(f"Error budget of {one_line(one.objective, 80)}: {left(one)}." for one in budgets),
+        *(f"Burn rate: {burning(one)}." for one in budgets if not ended),
+        *(f"Error budget of {one_line(one.objective, 80)}: {left(one, over=ended)}." for one in budgets),
         *_examples(examples),
-        f"Cost: {cost}.",
+        f"Cost{' while it lasted' if ended else ''}: {cost}.",
         *([f"Changed before: {one_line(last_change, 300)} (a candidate, no proof)."] if last_change else []),
         *([f"Data: {DATA_WORDS[incident.data_state]}."] if incident.data_state in DATA_WORDS else []),
-        *_owner(system, incident.service, pages=severity is Severity.PAGE),
+        *_owner(system, incident.service, pages=severity is Severity.PAGE and not ended),
         f"Evidence: {url}",
     ]
     return Content(
         title=title,
+        about=f"Model {one_line(incident.model, 80)}. " if incident.model else "",
         what=one_line(what, 300),
         text="\n".join(lines),
         severity=severity,
@@ -133,8 +139,12 @@ def _since(transition: Transition, incident: Incident, began: datetime) -> str:
     late = duration(noticed - began) if noticed > began else "at once"
     words = f"Since {moment(began)}, noticed {moment(noticed)} ({late}{'' if late == 'at once' else ' later'})."
     if transition == "resolved" and incident.resolved_at is not None:
-        words += f" Over since {moment(incident.resolved_at)}."
+        words += f" Over since {moment(incident.resolved_at)}, after {duration(incident.resolved_at - began)}."
     return words
+
+
+def _model(incident: Incident) -> str:
+    return f"model {one_line(incident.model, 200)}, " if incident.model else ""
 
 
 def _budgets(shown: Iterable[Finding]) -> tuple[ErrorBudget, ...]:
@@ -154,7 +164,7 @@ def _findings(members: list[Member], findings: Mapping[str, Finding]) -> list[st
         if finding is not None:
             summary = one_line(finding.summary.removeprefix(f"{finding.service}: "), 300).rstrip(".")
             said = f"- {member.severity.upper()} {named(finding.subject)}: {summary}"
-            lines.append(f"{said}. Measured: {measured(finding)}. How sure: {how_sure(finding)}.")
+            lines.append(f"{said}. {proven(finding, now=member.active)}")
     if len(members) > SHOWN_FINDINGS:
         lines.append(f"- and {len(members) - SHOWN_FINDINGS} more, see the evidence")
     return lines

@@ -16,7 +16,7 @@ from watchkeeper.alerts.labels import labels_of
 from watchkeeper.alerts.links import Links
 from watchkeeper.alerts.message import SHOWN_EXAMPLES, TITLE_LENGTH, Content, compose
 from watchkeeper.alerts.notification import Alert, Notification, Transition
-from watchkeeper.alerts.wording import how_sure, measured, one_line
+from watchkeeper.alerts.wording import moment, one_line, proven
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Finding
 from watchkeeper.store.control.groups import Grouped
@@ -26,6 +26,7 @@ LastChange = Callable[[str, str, datetime], str | None]
 """One sentence about the last change on purpose of (service, model) before a time, if one is known."""
 
 SHOWN_INCIDENTS = 10
+AGAIN = {"repeat": "Told again", "escalated": "Passed on to you"}
 MOST_ALERTS = 500
 """Alerts in one message; how many are left out is said."""
 
@@ -56,6 +57,7 @@ class Writer:
         lead = max(range(len(tell)), key=lambda place: (LOUDNESS[contents[place].severity], -place))
         content, about = contents[lead], incidents[0]
         title, text = (content.title, content.text) if len(tell) == 1 else _digest(decision, tell, contents)
+        title, text = _again(decision, title, text)
         alerts = self._alerts(rows, incidents, found)
         return Notification(
             key="",
@@ -146,12 +148,23 @@ def _digest(decision: Decision, tell: Sequence[Telling], contents: Sequence[Cont
     title = one_line(f"{word}{update} {len(tell)} incidents{f' of {shared}' if shared else ''}", TITLE_LENGTH)
     lines = [title]
     shown = [contents[place] for place in order[:SHOWN_INCIDENTS]]
-    lines += [f"- {one.title}. Evidence: {one.evidence_url}" for one in shown]
+    lines += [f"- {one.title.rstrip('.')}. {one.about}Evidence: {one.evidence_url}" for one in shown]
     if len(order) > SHOWN_INCIDENTS:
         lines.append(f"- and {len(order) - SHOWN_INCIDENTS} more")
     lead = contents[order[0]]
     lines += [f"The first of them:\n{lead.text}"]
     return title, "\n".join(lines)
+
+
+def _again(decision: Decision, title: str, text: str) -> tuple[str, str]:
+    """Say why a message comes that no news caused: nobody acknowledged the one before."""
+    if decision.reason not in AGAIN:
+        return title, text
+    _, _, body = text.partition("\n")
+    title = title.replace(" (update)", " (again)", 1)
+    told_at = min((row.told_at for row in decision.group.incidents if row.told_at), default=None)
+    since = f" since it was told first, {moment(told_at)}" if told_at else ""
+    return title, f"{title}\n{AGAIN[decision.reason]}: nobody acknowledged it{since}.\n{body}"
 
 
 def _alert(member: Member, finding: Finding, incident: Incident, declared: Declarations) -> Alert:
@@ -163,7 +176,7 @@ def _alert(member: Member, finding: Finding, incident: Incident, declared: Decla
         subject=member.subject,
         severity=member.severity,
         summary=finding.summary,
-        description=f"Measured: {measured(finding)}. How sure: {how_sure(finding)}.",
+        description=proven(finding, now=member.active),
         starts_at=member.first_at,
         ends_at=ended,
         labels=labels_of(member, incident, declared),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.schemas.durations import rough
 from watchkeeper.schemas.findings import ErrorBudget, Finding
 
@@ -36,7 +37,11 @@ def number(value: float, unit: str = "") -> str:
 
     >>> number(0.3127, "share"), number(1234.5, "ms"), number(0.00012), number(2.5, "USD")
     ('31.3 %', '1 234 ms', '0.00012', '2.5 USD')
+    >>> number(7200.0, "s"), number(1.5, "s")
+    ('2 hours', '1.5 s')
     """
+    if unit == "s" and abs(value) >= 120:
+        return rough(timedelta(seconds=value))
     if unit in {"share", "ratio"}:
         return f"{number(value * 100)} %"
     digits = f"{value:,.0f}".replace(",", " ") if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
@@ -79,6 +84,13 @@ def chance(p_value: float) -> str:
     return f"by chance {about} once in {number(times // size * size)} times"
 
 
+def proven(finding: Finding, *, now: bool = True) -> str:
+    """Say what was measured and how sure that is; of another system's alert, that it said no more."""
+    if finding.analyzer == RECEIVED:
+        return "Told by another system, which measured it."
+    return f"{'Measured' if now else 'Last measured'}: {measured(finding)}. How sure: {how_sure(finding)}."
+
+
 def measured(finding: Finding) -> str:
     """Say what was measured, how exactly, and against what."""
     budget = finding.budget
@@ -113,8 +125,8 @@ def burning(budget: ErrorBudget) -> str:
     )
 
 
-def left(budget: ErrorBudget) -> str:
-    """Say how much of an error budget is left, and how long it lasts at this burn rate.
+def left(budget: ErrorBudget, *, over: bool = False) -> str:
+    """Say how much of an error budget is left, and (unless it is over) how long that lasts at this burn rate.
 
     >>> from watchkeeper.schemas.findings import Window
     >>> span = Window(datetime(2026, 3, 1, 9, tzinfo=UTC), datetime(2026, 3, 1, 10, tzinfo=UTC))
@@ -125,9 +137,11 @@ def left(budget: ErrorBudget) -> str:
     'spent, and 25 % more than there was'
     """
     if budget.left <= 0:
-        over = number(-budget.left, "share")
-        return "spent" if budget.left > -0.0005 else f"spent, and {over} more than there was"
+        more = number(-budget.left, "share")
+        return "spent" if budget.left > -0.0005 else f"spent, and {more} more than there was"
     words = f"{number(budget.left, 'share')} is left"
+    if over:
+        return f"{words}, as of {moment(budget.over.end)}"
     if budget.gone_at is None:
         return f"{words}, enough for the whole period at this rate"
     return f"{words}, gone in about {rough(budget.gone_at - budget.over.end)} at this rate ({moment(budget.gone_at)})"
