@@ -5,6 +5,10 @@ VENV ?= $(if $(filter 3.11,$(PYTAG)),.venv,.venv-$(PYTAG))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# One more than the cores, four at most: many tests wait for a process.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+# The tests start many processes: without bytecode on disk each one compiles all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: help demo test lint serve dashboard bench soak requirements clean
@@ -24,7 +28,7 @@ demo: $(STAMP)   ## a year of real flights, one planted fault: ARGS=--check for 
 	@$(BIN)/watchkeeper demo $(ARGS)
 
 test: $(STAMP)   ## every test that pip alone can run: ARGS="-k name" for a part
-	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)   ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from watchkeeper.alerts.incidents import Timing
 from watchkeeper.alerts.links import Links
@@ -75,8 +77,20 @@ OWNED = System(
 )
 
 
+@cache
+def _empty_control() -> bytes:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "control.db"
+        open_control(f"sqlite:///{file}").close()
+        return file.read_bytes()
+
+
 def sqlite_control(folder: Path) -> Control:
-    return open_control(f"sqlite:///{folder / 'control.db'}")
+    """Open the control database of a folder; a new one is a copy of one that was made before."""
+    file = folder / "control.db"
+    if not file.exists():
+        file.write_bytes(_empty_control())
+    return open_control(f"sqlite:///{file}")
 
 
 AT_ONCE = Timing(keep_page=timedelta(0), keep_ticket=timedelta(0))

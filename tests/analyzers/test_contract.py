@@ -168,8 +168,18 @@ def test_no_input_crashes_it_or_makes_it_alert(analyzer: Analyzer) -> None:
                 assert not [one for one in evaluation.findings if one.severity.alerts], (words, at)
 
 
-def told(analyzer: Analyzer) -> Evaluation:
+def asked(analyzer: Analyzer) -> Evaluation:
     return world_of(analyzer).evaluate(analyzer, day(30), DECLARED)
+
+
+TOLD: dict[str, Evaluation] = {}
+
+
+def told(analyzer: Analyzer) -> Evaluation:
+    """Give what it said when it was first asked."""
+    if analyzer.name not in TOLD:
+        TOLD[analyzer.name] = asked(analyzer)
+    return TOLD[analyzer.name]
 
 
 @EVERY
@@ -222,17 +232,23 @@ def test_its_readings_are_numbers_of_its_own_window(analyzer: Analyzer) -> None:
 
 @EVERY
 def test_the_same_question_has_the_same_answer(analyzer: Analyzer) -> None:
-    assert told(analyzer) == told(analyzer)
+    assert asked(analyzer) == told(analyzer)
+
+
+@cache
+def whole_and_cut() -> tuple[World, World]:
+    """Give a world, and the same one as it was known on day 30."""
+    frame = made(days=40).with_columns(
+        pl.when(from_day(20) & (pl.int_range(pl.len()) % 5 == 0)).then(None).otherwise(pl.col("temp")).alias("temp")
+    )
+    cut = frame.filter(~from_day(30)).with_columns(
+        pl.when(pl.col("outcome_ts") <= day(30).replace(tzinfo=None)).then(pl.col("outcome_ts")).alias("outcome_ts")
+    )
+    return World().load(frame).with_reference(), World().load(cut).with_reference()
 
 
 @EVERY
 def test_what_comes_later_changes_nothing(analyzer: Analyzer) -> None:
     """Facts after ``as_of`` are in no answer: the world cut at that time says the same."""
-    frame = made(days=40).with_columns(
-        pl.when(from_day(20) & (pl.int_range(pl.len()) % 5 == 0)).then(None).otherwise(pl.col("temp")).alias("temp")
-    )
-    whole = World().load(frame).with_reference().evaluate(analyzer, day(30), DECLARED)
-    cut = frame.filter(~from_day(30)).with_columns(
-        pl.when(pl.col("outcome_ts") <= day(30).replace(tzinfo=None)).then(pl.col("outcome_ts")).alias("outcome_ts")
-    )
-    assert World().load(cut).with_reference().evaluate(analyzer, day(30), DECLARED) == whole
+    whole, cut = whole_and_cut()
+    assert cut.evaluate(analyzer, day(30), DECLARED) == whole.evaluate(analyzer, day(30), DECLARED)

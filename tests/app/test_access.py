@@ -10,6 +10,9 @@ import pytest
 from e2e.running import QUICK, Server, run
 
 from watchkeeper.app.access import is_loopback
+from watchkeeper.app.keyring import file_key
+from watchkeeper.schemas.errors import SettingsError
+from watchkeeper.schemas.settings import Settings, load
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +21,10 @@ def locked(tmp_path_factory):
     key_file = folder / "key"
     with Server(folder, {"WATCHKEEPER_AUTH_API_KEY_FILE": str(key_file)}) as server:
         yield server, key_file
+
+
+def loaded(folder: Path, options: dict[str, str]) -> Settings:
+    return load(None, {}, {"server.data_dir": str(folder / "data")} | options)[0]
 
 
 def key(file: Path) -> dict[str, str]:
@@ -86,11 +93,13 @@ def test_the_command_line_uses_the_key_and_says_what_is_missing_without_it(locke
     assert run(*words, settings={"WATCHKEEPER_API_KEY": file.read_text().strip()}).returncode == 0
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_no_other_address_without_a_key(tmp_path, host):
-    refused = run("serve", "--host", host, "--port", "0", "--data-dir", tmp_path / "data", settings=QUICK)
+def test_no_other_address_without_a_key(tmp_path):
+    refused = run("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", tmp_path / "data", settings=QUICK)
     assert refused.returncode == 2
-    assert f"will not listen on {host} without an API key" in refused.stderr
+    assert "will not listen on 0.0.0.0 without an API key" in refused.stderr
+    for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
+        with pytest.raises(SettingsError, match=f"will not listen on {host} without an API key"):
+            file_key(loaded(tmp_path, {"server.host": host}))
     assert not (tmp_path / "data").exists()
 
 
@@ -100,21 +109,23 @@ def test_with_a_key_it_listens_everywhere(tmp_path):
         assert httpx.get(f"{server.url}/v1/status", trust_env=False).status_code == 401
 
 
-@pytest.mark.parametrize("content", ["", "short\n"])
-def test_a_key_that_can_be_guessed_is_refused(tmp_path, content):
+def test_a_key_that_can_be_guessed_is_refused(tmp_path):
     file = tmp_path / "key"
-    file.write_text(content)
+    file.write_text("short\n")
     settings = {"WATCHKEEPER_AUTH_API_KEY_FILE": str(file)}
     refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", settings=settings)
     assert refused.returncode == 2
+    assert refused.stderr.startswith("watchkeeper: ")
     assert "shorter than 16 characters" in refused.stderr
+    for content in ("", "short\n"):
+        file.write_text(content)
+        with pytest.raises(SettingsError, match="shorter than 16 characters"):
+            file_key(loaded(tmp_path, {"auth.api_key_file": str(file)}))
 
 
 def test_a_key_file_that_is_a_folder_is_a_sentence(tmp_path):
-    settings = {"WATCHKEEPER_AUTH_API_KEY_FILE": str(tmp_path)}
-    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", settings=settings)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("watchkeeper: cannot read the API key file")
+    with pytest.raises(SettingsError, match=r"^cannot read the API key file"):
+        file_key(loaded(tmp_path, {"auth.api_key_file": str(tmp_path)}))
 
 
 def test_loopback_is_loopback_however_it_is_written():

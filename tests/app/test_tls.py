@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import httpx
 import pytest
 from e2e.running import Server, environment, run, until
 
+from watchkeeper.app.tls import server_files
 from watchkeeper.dashboard.client import Client, trusted
 from watchkeeper.schemas.errors import SettingsError, Unavailable
+from watchkeeper.schemas.settings import load
 
 
 @dataclass(frozen=True)
@@ -139,21 +142,28 @@ def test_the_sdk_checks_the_server(server, pair, tmp_path):
     assert "unknown" not in status["services"]
 
 
+def test_files_that_cannot_be_used_are_said_at_the_start(tmp_path, pair):
+    settings = {"WATCHKEEPER_SERVER_TLS_CERT": str(pair.certificate), "WATCHKEEPER_SERVER_TLS_KEY": str(pair.ca)}
+    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", settings=settings)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("watchkeeper: ")
+    assert "(server.tls_key)" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"TLS_KEY": "{key}"}, "server.tls_key is set, server.tls_cert is not"),
-        ({"TLS_CERT": "{certificate}"}, "(server.tls_cert)"),
-        ({"TLS_CERT": "{certificate}", "TLS_KEY": "{ca}"}, "(server.tls_key)"),
-        ({"TLS_CERT": "/nothing/here.pem"}, "No such file"),
+        ({"key": "{key}"}, "server.tls_key is set, server.tls_cert is not"),
+        ({"cert": "{certificate}"}, "(server.tls_cert)"),
+        ({"cert": "{certificate}", "key": "{ca}"}, "(server.tls_key)"),
+        ({"cert": "/nothing/here.pem"}, "No such file"),
     ],
 )
-def test_files_that_cannot_be_used_are_said_at_the_start(tmp_path, pair, settings, said):
+def test_what_cannot_be_used_is_named(pair, settings, said):
     filled = {
-        f"WATCHKEEPER_SERVER_{name}": value.format(ca=pair.ca, certificate=pair.certificate, key=pair.key)
+        f"server.tls_{name}": value.format(ca=pair.ca, certificate=pair.certificate, key=pair.key)
         for name, value in settings.items()
     }
-    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", settings=filled)
-    assert refused.returncode == 2
-    assert said in refused.stderr
-    assert not (tmp_path / "data").exists()
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        server_files(load(None, {}, filled)[0].server)

@@ -50,11 +50,11 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
 ) -> None:
     """Run the server: ingest, analyzers, alerts and API in one process."""
+    given = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
+    settings, _ = options.explained(config, given)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # its frames are small here: more threads cost more than they give
     from watchkeeper.app.serving import serve as run  # noqa: PLC0415
 
-    given = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
-    settings, _ = options.explained(config, given)
     run(settings)
 
 
