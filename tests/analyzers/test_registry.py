@@ -99,7 +99,7 @@ def test_the_table_names_every_analyzer_and_parameter() -> None:
 def test_neither_pandas_nor_scipy_stats_is_ever_imported() -> None:
     code = (
         "import sys; from watchkeeper.analyzers import backtest, clockwork, registry, schedule; registry.discover(); "
-        "sys.exit(' '.join({'pandas', 'scipy.stats'} & set(sys.modules)) or 0)"
+        "sys.exit(' '.join({'pandas', 'scipy.stats', 'apscheduler'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
 
 import polars as pl
@@ -334,7 +334,26 @@ def test_the_clockwork_calls_at_once_and_stops() -> None:
     finally:
         clockwork.stop()
         clockwork.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name == "a test"]
+    assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_clockwork(monkeypatch: pytest.MonkeyPatch) -> None:
+    back = [timedelta()]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - back[0]
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Clock)
+    called = threading.Semaphore(0)
+    clockwork = Clockwork("a test", called.release, timedelta(milliseconds=50))
+    clockwork.start()
+    try:
+        for back[0] in (timedelta(), timedelta(hours=1), timedelta(hours=3), timedelta(hours=-2), timedelta(days=400)):
+            assert [called.acquire(timeout=20) for _ in range(3)] == [True] * 3
+    finally:
+        clockwork.stop()
 
 
 @pytest.mark.parametrize(("error", "said"), [(StoreUnavailable("disk full"), "disk full"), (KeyError("x"), "failed")])

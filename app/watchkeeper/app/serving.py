@@ -101,6 +101,7 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for library in ("alembic", "httpx"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns at every tick of a round that takes longer
     key = file_key(settings)
     certificate, certificate_key = server_files(settings.server)
     config = uvicorn.Config(
