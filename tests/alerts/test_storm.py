@@ -51,8 +51,9 @@ def post(port: int, batches: list[list[dict]], statuses: list[int]) -> None:
 
 
 def gauge(server: Server, start: str) -> int:
-    lines = server.client.get("/metrics").text.splitlines()
-    return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start)))
+    lines = [line for line in server.client.get("/metrics").text.splitlines() if line.startswith(start)]
+    assert lines, start
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines))
 
 
 def test_each_group_is_told_once_and_every_alert_is_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from alerts.samples import START, sqlite_control
 from sqlalchemy import create_engine, text
 
 from watchkeeper.schemas.errors import SettingsError, StoreUnavailable
-from watchkeeper.store.control import migrations, watermarks
+from watchkeeper.store.control import connection, migrations, watermarks
 from watchkeeper.store.control.connection import open_control
 from watchkeeper.store.control.tables import metadata
 
@@ -192,4 +192,47 @@ def test_a_time_without_a_zone_is_refused(tmp_path: Path) -> None:
         watermarks.put(tx, "drift", START.replace(tzinfo=None))
     with control.transaction() as tx:
         assert tx.rows(text("SELECT count(*) FROM watermark")).scalar() == 0  # type: ignore[arg-type]
+    control.close()
+
+
+def test_writers_of_one_process_go_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    control = sqlite_control(tmp_path)
+    order: list[int] = []
+
+    def write(number: int) -> None:
+        with control.transaction() as tx:
+            watermarks.put(tx, "drift", START)
+            order.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+    with control.transaction():
+        for came, thread in enumerate(threads, 1):
+            thread.start()
+            while len(control._turns._waiting) < came:  # type: ignore[union-attr]
+                thread.join(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == [*range(20)]
+    control.close()
+
+
+def test_a_writer_whose_turn_does_not_come_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
+    control = sqlite_control(tmp_path)
+    failures: list[StoreUnavailable] = []
+
+    def write() -> None:
+        try:
+            with control.transaction():
+                pass
+        except StoreUnavailable as error:
+            failures.append(error)
+
+    with control.transaction():
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    assert [str(error).partition(": ")[2] for error in failures] == ["others have written for 0 s; try again"]
+    write()
+    assert len(failures) == 1
     control.close()
