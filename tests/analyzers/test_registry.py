@@ -36,6 +36,7 @@ def test_every_folder_is_found_and_named_by_its_path() -> None:
         "data.out_of_range",
         "data.silence",
         "data.telemetry",
+        "data.unit",
         "data.unseen",
         "drift.chi_squared",
         "drift.classifier",

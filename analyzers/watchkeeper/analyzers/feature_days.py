@@ -86,7 +86,12 @@ def _windows(scope: Scope) -> dict[tuple[str, int], FeatureRow]:
         .with_columns((age // (span // timedelta(microseconds=1))).alias("place"))
         .filter(pl.col("place").is_between(0, WINDOWS - 1))
         .group_by("feature", "kind", "place")
-        .agg(*(pl.col(name).sum() for name in _SUMS), pl.col("min").min(), pl.col("max").max())
+        .agg(
+            *(pl.col(name).sum() for name in _SUMS),
+            pl.col("min").min(),
+            pl.col("max").max(),
+            *(pl.when(pl.col("min").is_not_null()).then(pl.col(name)).sum() for name in ("sum", "sumsq")),
+        )
     )
     places: list[int] = summed["place"].to_list()
     found: dict[tuple[str, int], FeatureRow] = {}

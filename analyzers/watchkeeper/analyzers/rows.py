@@ -28,6 +28,8 @@ class FeatureRow(Struct, frozen=True):
     above: int = 0
     min: float | None = None
     max: float | None = None
+    sum: float | None = None
+    sumsq: float | None = None
     bucket: datetime | None = None
 
     @property

@@ -17,6 +17,7 @@ from watchkeeper.schemas.errors import InputError, NotFound
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import label_delays, label_states, splits
+from watchkeeper.store.facts.audit import audit
 from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 from watchkeeper.store.facts.sample import sample
@@ -257,6 +258,11 @@ QUERIES: Mapping[str, NamedQuery] = {
         lambda reader, ask: reader.unseen_values(*ask.one_model(), ask.window),
     ),
     "features": NamedQuery("How clean are the inputs?", _SCOPE, _features),
+    "audit": NamedQuery(
+        "What came, and how clean, in this window and in the one just before it?",
+        _SCOPE,
+        lambda reader, ask: audit(reader, *ask.one_model(), ask.window),
+    ),
     "schema": NamedQuery(
         "Which features does it send, of which type, since when?",
         _SCOPE,
