@@ -15,6 +15,7 @@ import pytest
 from alerts.samples import AT_ONCE, LINKS
 from analyzers.world import START, World, day
 
+from watchkeeper.alerts.api_models import FindingOut
 from watchkeeper.alerts.grouping import Decision, Telling
 from watchkeeper.alerts.incidents import evaluate
 from watchkeeper.alerts.message import compose
@@ -25,7 +26,7 @@ from watchkeeper.alerts.routing import Router
 from watchkeeper.analyzers.slo import burn_rate
 from watchkeeper.schemas.declared import Declarations, Receiver, Route, System, ValueModel
 from watchkeeper.schemas.findings import Finding, Severity
-from watchkeeper.schemas.objectives import Objective, Sli
+from watchkeeper.schemas.objectives import Fallback, Objective, Sli
 from watchkeeper.store.control.groups import Group, Grouped
 
 PROMISE = Objective(name="flights-ok", service="flights", sli=Sli(measure="errors"), target=0.99, days=28)
@@ -216,3 +217,18 @@ def test_its_end_speaks_of_no_rate_that_goes_on(burning: Finding) -> None:
     assert not [line for line in lines if line.startswith("Burn rate")]
     assert "Error budget of flights-ok: 65 % is left, as of 2026-02-04 00:00 UTC." in lines
     assert "Cost while it lasted: about 2 160 EUR a day (720 bad events a day at 3 EUR each)." in lines
+
+
+def test_the_objective_names_its_own_fallback(burning: Finding) -> None:
+    own = msgspec.structs.replace(PROMISE, fallback=Fallback(name="the timetable"))
+    shared = msgspec.structs.replace(OWNER, fallback="call the tower")
+    both = Declarations(objectives=(own,), systems=(shared,))
+    assert "Fall back on: the timetable" in written(burning, both).text.splitlines()
+    assert written(burning, both).fallback == "the timetable"
+    assert "Fall back on: call the tower" in written(burning, Declarations(systems=(shared,))).text.splitlines()
+
+
+def test_the_api_gives_the_budget_of_a_finding(burning: Finding) -> None:
+    shown = FindingOut.of(burning).model_dump(mode="json")
+    assert shown["labels"] == {"slo": "flights-ok"}
+    assert (shown["budget"]["burn_limit"], shown["budget"]["gone_at"]) == (13.44, "2026-02-04T08:44:24Z")

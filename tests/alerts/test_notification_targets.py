@@ -10,6 +10,7 @@ import yaml
 from alerts.samples import LINKS, START, finding
 
 from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.readiness import check_pages
 from watchkeeper.alerts.routing import Router, check_routes
 from watchkeeper.app.declaring import apply_to
 from watchkeeper.app.slo_lint import lint
@@ -127,3 +128,31 @@ def test_a_target_that_is_no_receiver_is_refused_with_what_to_do(control: Contro
 def test_a_target_that_nobody_declared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no AlertNotificationTarget 'team-chat'"):
         read(folder(tmp_path, TREE + slo("fast", REF)))
+
+
+SYSTEM = """
+apiVersion: watchkeeper/v1
+kind: System
+metadata: {name: flights}
+spec: {services: [delays], owner: operations, runbook: "https://runbooks.example/x"}
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("system", "says"),
+    [
+        (SYSTEM, None),
+        (SYSTEM.replace("[delays]", "[other]"), "for service delays, which no System claims"),
+        (SYSTEM.replace(', runbook: "https://runbooks.example/x"', ""), "which has no runbook: add one"),
+    ],
+)
+def test_what_pages_a_target_has_an_owner_and_a_runbook(tmp_path: Path, system: str, says: str | None) -> None:
+    quiet = TREE.replace("spec: {receiver: pager}", "spec: {receiver: pager, match: {severity: ticket}}")
+    known = read(folder(tmp_path, quiet + TARGET + system + slo("fast", REF)))[1]
+    found = check_pages(known)
+    assert found == [] if says is None else len(found) == 1 and says in found[0]
+    tickets = read(
+        folder(tmp_path, quiet + TARGET + system + slo("fast", REF).replace("severity: page", "severity: ticket"))
+    )
+    assert check_pages(tickets[1]) == []

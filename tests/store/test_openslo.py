@@ -130,6 +130,7 @@ def test_a_threshold_metric_is_a_bound_for_slices(tmp_path: Path) -> None:
             "must be watchkeeper, not 'Prometheus'",
         ),
         (PARTS.replace("op: gte", "op: lte"), "op lte is inverted"),
+        (PARTS.replace("alertWhenNoData: true", "alertWhenBreaching: false"), "its condition would alert nobody"),
         (PARTS.replace("threshold: 10", "threshold: 200"), "it can never fire, burn 200 x (1 - target 0.99) is 2"),
         (PARTS.replace("severity: page", "severity: loud"), "severity 'loud' is not known"),
     ],

@@ -55,6 +55,20 @@ class EvidenceOut(BaseModel):
     snapshot: dict[str, JsonValue]
 
 
+class ErrorBudgetOut(BaseModel):
+    """The error budget of an objective as a finding saw it; ``burn`` 1 is on budget, ``left`` below 0 overspent."""
+
+    objective: str
+    target: float
+    over: WindowOut
+    bad: float
+    interval: tuple[float, float]
+    burn: float
+    burn_limit: float | None
+    left: float
+    gone_at: datetime | None
+
+
 class FindingOut(BaseModel):
     """One statement of one analyzer."""
 
@@ -83,6 +97,8 @@ class FindingOut(BaseModel):
     data_state: DataState
     active: bool
     examples: list[str]
+    budget: ErrorBudgetOut | None
+    labels: dict[str, str]
 
     @classmethod
     def of(cls, finding: Finding) -> FindingOut:

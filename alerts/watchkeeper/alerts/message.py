@@ -91,6 +91,7 @@ def compose(
     examples = tuple(dict.fromkeys(one for finding in shown for one in finding.examples))
     budgets = _budgets(shown)
     ended = transition == "resolved"
+    fallback = _fallback(budgets, declared) or (system.fallback if system else None)
     began = _began(incident, findings)
     lines = [
         title,
@@ -105,6 +106,7 @@ def compose(
         *([f"Changed before: {one_line(last_change, 300)} (a candidate, no proof)."] if last_change else []),
         *([f"Data: {DATA_WORDS[incident.data_state]}."] if incident.data_state in DATA_WORDS else []),
         *_owner(system, incident.service, pages=severity is Severity.PAGE and not ended),
+        *([f"Fall back on: {one_line(fallback, 300)}"] if fallback and not ended else []),
         f"Evidence: {url}",
     ]
     return Content(
@@ -119,7 +121,7 @@ def compose(
         owner=system.owner if system else None,
         contact=system.contact if system else None,
         runbook=system.runbook if system else None,
-        fallback=system.fallback if system else None,
+        fallback=fallback,
         evidence_url=url,
         examples=examples,
         since=began,
@@ -183,6 +185,12 @@ def _cost(impact: Impact | None, value_declared: bool) -> str:
     return "not known: no value model is declared"
 
 
+def _fallback(budgets: Iterable[ErrorBudget], declared: Declarations) -> str | None:
+    """Name what answers instead, where an objective that burns names it; the one that burns fastest goes first."""
+    named = {one.name: one.fallback.name for one in declared.objectives if one.fallback is not None}
+    return next((named[one.objective] for one in budgets if one.objective in named), None)
+
+
 def _owner(system: System | None, service: str, *, pages: bool) -> list[str]:
     if system is None:
         nobody = f"Owner: nobody declared an owner for {one_line(service, 200)}: add a System in watchkeeper.d."
@@ -193,8 +201,6 @@ def _owner(system: System | None, service: str, *, pages: bool) -> list[str]:
         lines.append(f"Runbook: {one_line(system.runbook, 500)}")
     elif pages:
         lines.append(_no_runbook(system.name))
-    if system.fallback:
-        lines.append(f"Fall back on: {one_line(system.fallback, 300)}")
     return lines
 
 

@@ -8,6 +8,7 @@ from watchkeeper.alerts.routing import Node, Router
 from watchkeeper.schemas.declared import Declarations, Monitor, System
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.matchers import Matcher
+from watchkeeper.schemas.objectives import Objective
 
 
 def check_pages(declared: Declarations) -> list[str]:
@@ -22,6 +23,7 @@ def check_pages(declared: Declarations) -> list[str]:
     if not declared.systems:
         return []
     problems = [problem for tree in router.trees if declared.routes for problem in _of_tree(tree, declared)]
+    problems += [problem for one in declared.objectives for problem in _of_targets(one, declared)]
     return problems + [problem for one in declared.monitors for problem in _of_monitor(one, declared)]
 
 
@@ -39,6 +41,20 @@ def _of_tree(tree: Node, declared: Declarations) -> list[str]:
                 "runbook: add one, or keep its pages from that route"
             )
     return problems
+
+
+def _of_targets(objective: Objective, declared: Declarations) -> list[str]:
+    """Look at what an objective's notification targets get: without rules of its own, pages among it."""
+    pages = not objective.rules or any(rule.severity == "page" for rule in objective.rules)
+    if not objective.targets or not (pages or any(step.do == "page" for step in objective.budget_policy)):
+        return []
+    said = f"SLO {objective.name} pages its notification target {objective.targets[0]} for"
+    system = declared.system_of(objective.service)
+    if system is None:
+        return [f"{said} service {objective.service}, which no System claims: nobody owns it"]
+    if system.runbook is None:
+        return [f"{said} System {system.name} (owner {system.owner}), which has no runbook: add one"]
+    return []
 
 
 def _of_monitor(monitor: Monitor, declared: Declarations) -> list[str]:

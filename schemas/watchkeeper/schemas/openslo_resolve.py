@@ -362,6 +362,10 @@ def _own(source: MetricSource, library: Library, at: str) -> dict[str, Any]:
 def _rules(policy: PolicySpec, library: Library, at: str) -> list[BurnRule]:
     if len(policy.conditions) != 1:
         raise SettingsError(f"{at}: an AlertPolicy has exactly one condition; for several windows write kind Objective")
+    if not policy.alert_when_breaching:
+        raise SettingsError(
+            f"{at}: alertWhenBreaching: false: its condition would alert nobody: set it to true, or take the policy out"
+        )
     return [
         _rule(use.spec or library.find("AlertCondition", use.condition_ref or "", ConditionSpec, at), at)
         for use in policy.conditions
