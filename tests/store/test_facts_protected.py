@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, timedelta
 
+import polars as pl
 import pytest
 from store.facts_made import DAY, MODEL, SERVICE, START, Made, event, predictions, window
 
 from watchkeeper.schemas.declared import Declarations, System
+from watchkeeper.schemas.findings import Window
 from watchkeeper.store.facts import references
 from watchkeeper.store.facts.batch import Batch
-from watchkeeper.store.facts.queries import Ask, answer
+from watchkeeper.store.facts.queries import FEWEST_OF_GROUP, Ask, answer
 from watchkeeper.store.facts.story import PROTECTED, story
 
 HIDDEN = Declarations(systems=(System(name="s", services=[SERVICE], owner="o", protected=["gender"]),))
@@ -61,6 +63,29 @@ def test_small_counts_of_it_are_left_out(facts: Made, query: str) -> None:
     assert values() == {"f", "x"}
     assert values("gender") == {"f"}
     assert values("gender", dim="plan") == {"pro"}
+
+
+def test_neither_bins_nor_moments_of_it_tell_a_single_row(facts: Made) -> None:
+    """A window around one row would else read its bin, its extremes or its mean."""
+    references.make_due(facts.facts, (START + DAY).replace(tzinfo=UTC), 1, 10)
+    old = frozenset({"age", "gender"})
+
+    def about(query: str, span: Window, *, hidden: bool) -> pl.DataFrame:
+        rows = answer(facts.reader, query, Ask(span, SERVICE, MODEL, protected=old if hidden else frozenset()))
+        return rows.filter(pl.col("subject" if query == "audit" else "feature").is_in(list(old)))
+
+    whole = window(timedelta(0), DAY)
+    late = event(ts=START + DAY + timedelta(hours=1), prediction=True, features={"gender": "z", "age": 99})
+    facts.loader.load(Batch(predictions=predictions(late)))
+    one = window(DAY, 2 * DAY)
+    for query in ("histogram", "unseen", "features", "audit"):
+        assert about(query, one, hidden=False).height > 0, query
+        told = about(query, one, hidden=True)
+        assert told.height == 0 or query == "histogram", query
+        assert told.height == 0 or told["n"].min() >= FEWEST_OF_GROUP, query
+    shown = about("features", whole, hidden=True).sort("feature")
+    assert shown["rows"].to_list() == [200, 200]
+    assert shown["min"].to_list() == shown["max"].to_list() == [None, None]
 
 
 def test_without_a_service_what_any_system_protects_is_hidden() -> None:

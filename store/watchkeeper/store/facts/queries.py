@@ -84,11 +84,23 @@ def _unnamed(rows: pl.DataFrame, protected: frozenset[str]) -> pl.DataFrame:
 
 
 def _without_few(rows: pl.DataFrame, ask: Ask) -> pl.DataFrame:
-    """Leave out the counts of a protected attribute that could be traced to single rows."""
-    if ask.dim not in ask.protected:
+    """Leave out what is said of a protected attribute that could be traced to single rows."""
+    if ask.dim in ask.protected:
+        counted = [name for name in ("requests", "predictions") if name in rows.columns]
+        rows = rows.filter(pl.all_horizontal(pl.col(name) >= FEWEST_OF_GROUP for name in counted))
+    name = next((name for name in ("feature", "subject") if name in rows.columns), None)
+    if name is None or not ask.protected:
         return rows
-    counted = [name for name in ("requests", "predictions") if name in rows.columns]
-    return rows.filter(pl.all_horizontal(pl.col(name) >= FEWEST_OF_GROUP for name in counted))
+    hidden = pl.col(name).is_in(list(ask.protected))
+    if "measure" in rows.columns:
+        seen = pl.min_horizontal(pl.col("before", "after").fill_null(float("inf")))
+        few = ((pl.col("measure") == "rows") & (seen < FEWEST_OF_GROUP)).any().over("part", name)
+        return rows.filter(~(hidden & few))
+    for count in ("n", "rows"):
+        if count in rows.columns:
+            rows = rows.filter(~(hidden & (pl.col(count) < FEWEST_OF_GROUP)))
+    ends = [end for end in ("min", "max") if end in rows.columns]  # each is the value of one row
+    return rows.with_columns(pl.when(~hidden).then(pl.col(end)).alias(end) for end in ends)
 
 
 def _latency_quantiles(reader: FactReader, ask: Ask, step: timedelta | None) -> pl.DataFrame:
