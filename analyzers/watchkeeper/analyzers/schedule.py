@@ -101,8 +101,12 @@ class Schedule:
 
     @property
     def evaluated_to(self) -> datetime | None:
-        """The time up to which all has been looked at; who looks but once a week is not waited for before its week."""
-        marks = [(at, self._registry[name].every) for name, at in self._watermarks.items() if name in self._registry]
+        """The time up to which all has been looked at; who looks but once a week is not waited for before its week.
+
+        None while only those have looked who need no events.
+        """
+        known = self._registry.keys() - self._without_events
+        marks = [(at, self._registry[name].every) for name, at in self._watermarks.items() if name in known]
         settled = min((at for at, every in marks if every <= DAY), default=None)
         if settled is None:
             return None
