@@ -14,10 +14,10 @@ from watchkeeper.app.backtesting import lines, run, streams
 from watchkeeper.schemas.errors import InputError
 
 
-def files(folder: Path, days: int = 60) -> list[Path]:
+def files(folder: Path, days: int = 60, count: int = 2) -> list[Path]:
     renamed = pl.when(from_day(40)).then(pl.col("carrier").replace("B6", "JBU")).otherwise(pl.col("carrier"))
     made_files = []
-    for seed in (1, 2, 3):
+    for seed in range(1, 1 + count):
         made_files.append(folder / f"stream-{seed}.parquet")
         made(days=days, rows=30, seed=seed).with_columns(renamed.alias("carrier")).write_parquet(made_files[-1])
     return made_files
@@ -55,7 +55,7 @@ def test_streams_that_were_killed_go_on_and_say_the_same_as_each_alone(tmp_path:
 
 
 def test_what_is_finished_is_not_replayed_again_while_others_are_left(tmp_path: Path) -> None:
-    made_files = files(tmp_path, days=30)
+    made_files = files(tmp_path, days=30, count=3)
     asked = streams(made_files, tmp_path / "found")
     made_files[2].rename(tmp_path / "away")
     with pytest.raises(InputError, match="no such file"):
