@@ -72,6 +72,48 @@ def test_spans(
     assert (told, counted) == whole(folder / "whole", spans)
 
 
+@settings(FEW, max_examples=6)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["failed", "failed", "ok"]),
+            st.sampled_from([0.0, 1.0, 60.0, 110.0, 200.0]),
+            st.sampled_from([1.0, 300.0]),
+            st.sampled_from(["big", "small"]),
+        ),
+        min_size=2,
+        max_size=5,
+    ),
+    waits=st.lists(st.sampled_from([0, 60, 700, 90_000]), min_size=5, max_size=5),
+    restarted=st.sets(st.integers(0, 4), max_size=1),
+    data=st.data(),
+)
+def test_spans_that_come_minutes_hours_or_a_day_late(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, float, float, str]],
+    waits: list[int],
+    restarted: set[int],
+    data: st.DataObject,
+) -> None:
+    spans: list[Row] = []
+    at = 0.0
+    for fate, pause, seconds, model in steps:
+        spans.append(sibling(at, model, failed=fate == "failed", seconds=seconds))
+        at += seconds + pause + 0.001
+    folder = tmp_path_factory.mktemp("late")
+    bench = Bench(folder)
+    bench.now_us += round(at * 1e6)  # nothing comes before it was
+    for place, one in enumerate(data.draw(st.permutations(spans))):
+        bench.now_us += waits[place] * 10**6
+        bench.send(one)
+        bench.load()
+        if place in restarted:
+            bench.again()
+    told, counted = bench.told(), bench.counted()
+    bench.close()
+    assert (told, counted) == whole(folder / "whole", spans)
+
+
 def payload(number: int, start: float, *, failed: bool, model: str = "big", trace: str = "t1") -> Payload:
     error = {"status": "failure", "error_information": {"error_class": "RateLimitError", "error_code": "429"}}
     return {
@@ -105,6 +147,21 @@ def test_payloads_of_litellm(
         found.append((bench.told(), bench.counted()))
         bench.close()
     assert found[0] == found[1]
+
+
+def test_runs_longer_than_what_is_read_at_once_are_read_further(tmp_path: Path) -> None:
+    """Twenty attempts of five minutes; the one in the middle comes last, a day late."""
+    spans = [sibling(301.0 * n, failed=n < 19, seconds=300) for n in range(20)]
+    (tmp_path / "apart").mkdir()
+    bench = Bench(tmp_path / "apart")
+    for one in (*spans[:10], *spans[11:], spans[10]):
+        bench.now_us += 3600 * 10**6
+        bench.send(one)
+        bench.load()
+    told, counted = bench.told(), bench.counted()
+    bench.close()
+    assert max(row[2] for row in told) == 20
+    assert (told, counted) == whole(tmp_path / "whole", spans)
 
 
 @pytest.fixture

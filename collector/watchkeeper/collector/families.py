@@ -1,8 +1,9 @@
 """Families of sibling requests some of which failed: those in which a request may have had several attempts.
 
 Only a failure makes a family known, for ten minutes, in memory and in the facts; which of its rows are attempts is
-judged where they are stored, whenever one more comes (see ``store.facts.attempts``). So the order in which siblings
-come does not matter, nor which requests bring them.
+judged where they are stored, whenever one more comes (see ``store.facts.attempts``). For a row that comes so late that
+a failure before it may be forgotten by now, the store is asked in any case. So the order in which siblings come does
+not matter, nor how late, nor which requests bring them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from watchkeeper.collector.pairing import moment
 from watchkeeper.schemas.events import INNER_OPERATIONS, Prediction
-from watchkeeper.store.facts import held
+from watchkeeper.store.facts import attempts, held
 from watchkeeper.store.facts.batch import FAMILY_COLUMNS
 
 PART = "attempt"
@@ -25,6 +26,8 @@ MAX_FAMILIES = 100_000
 MAX_LATENCY_MS = 86_400_000.0
 """A failure that took longer has its next attempt looked for a day after its begin, no longer."""
 _WAIT_US = int(held.ENDS_WAIT.total_seconds() * 1e6)
+_LATE_US = _WAIT_US - attempts.MAX_PAUSE_US
+"""What began longer ago may follow a failure that is forgotten."""
 By = Literal["", "parent", "trace"]
 
 
@@ -71,15 +74,20 @@ def family_of(row: Prediction, by: By) -> Family | None:
 
 @dataclass(slots=True)
 class Touched:
-    """The families that a chunk brings a row of, and the failures among these."""
+    """The families that a chunk brings a row of, the failures among these, and the rows that came late."""
 
     at_us: int
     new: dict[Family, Failures] = field(default_factory=dict[Family, Failures])
     known: dict[Family, Failures] = field(default_factory=dict[Family, Failures])
+    late: dict[Family, Failures] = field(default_factory=dict[Family, Failures])
 
     def touched(self) -> pl.DataFrame | None:
         """Give the families as the store takes them."""
-        found = self.known | {family: self._all(family) for family in self.new}
+        found = dict(self.known)
+        for more in (self.new, self.late):
+            for family, spans in more.items():
+                before = found.get(family)
+                found[family] = spans if before is None else spans | before
         if not found:
             return None
         rows = [(*family, moment(spans.oldest_us), moment(spans.newest_us)) for family, spans in found.items()]
@@ -91,10 +99,6 @@ class Touched:
             ("attempt", PART, family.service, self.at_us, False, msgspec.json.encode(Kept(family, failures)))
             for family, failures in self.new.items()
         ]
-
-    def _all(self, family: Family) -> Failures:
-        new, known = self.new[family], self.known.get(family)
-        return new if known is None else new | known
 
 
 class Families:
@@ -111,7 +115,9 @@ class Families:
     def look(self, row: Prediction, by: By, chunk: Touched) -> None:
         """Note the family of a row, where it has failures by now or brings one."""
         failed = row.status == "error"
-        if not failed and not self._known:
+        start_us = row.ts // 1000 if isinstance(row.ts, int) else chunk.at_us
+        late = not 0 <= chunk.at_us - start_us <= _LATE_US
+        if not (failed or late or self._known):
             return
         family = family_of(row, by)
         if family is None:
@@ -119,12 +125,11 @@ class Families:
         known = self._known.get(family)
         if known is not None:
             chunk.known[family] = known
-        if failed and isinstance(row.ts, int):
-            start_us = row.ts // 1000
+        if failed or late:
             end_us = start_us + round(min(row.latency_ms or 0, MAX_LATENCY_MS) * 1000)
-            failure = Failures(start_us, end_us, chunk.at_us)
-            before = chunk.new.get(family)
-            chunk.new[family] = failure if before is None else failure | before
+            span, noted = Failures(start_us, end_us, chunk.at_us), chunk.new if failed else chunk.late
+            before = noted.get(family)
+            noted[family] = span if before is None else span | before
 
     def commit(self, chunk: Touched) -> None:
         """Take over the new failures, and forget what waited long enough."""
