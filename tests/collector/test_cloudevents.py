@@ -220,6 +220,15 @@ def test_what_comes_after_it_was_told_is_kept_as_a_reject_and_repeats_are_repeat
     assert (late.id, late.service, late.prediction, late.status) == (f"{ID}-late", "sklearn-iris", 1, "ok")
     assert bench.rows("SELECT count(*) FROM predictions") == [(1,)]
     assert bench.fates() == {"no_response": 1, "duplicate": 1, "late": 1}
+    replayed = bytes(raw)
+    for _ in range(2):
+        kept(bench.inbox.append(Incoming("predictions", "ndjson", bench.now_us, replayed, 1, (), b"")))
+        bench.load()
+    assert bench.rows("SELECT id, parent_id, prediction FROM predictions ORDER BY id") == [
+        (ID, None, None),
+        (f"{ID}-late", ID, "1"),
+    ]
+    assert bench.rows("SELECT sum(requests)::INT FROM traffic_hour WHERE dim = ''") == [(1,)], "it is no second request"
     bench.now_us += 2 * 86_400 * 10**6
     bench.send(kserve("request", "another"), IRIS)
     bench.load()

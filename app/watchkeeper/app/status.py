@@ -48,7 +48,8 @@ class Status(msgspec.Struct, frozen=True):
     Of what clients say of themselves: ``logged_by_clients`` in all, ``dropped_by_clients`` were lost there,
     ``waiting_at_clients`` may still come, ``overdue`` waits at clients that were not heard of for 10 minutes,
     ``missing`` had been answered for and is not here. Completeness: the share of what was sent or lost on the way that
-    was taken in; rejected, dropped, missing and overdue events are what it lacks.
+    was taken in; rejected, dropped, missing, overdue and too late events are what it lacks. ``complete_to`` is the time
+    of the newest event, but never later than now, than what waits anywhere, or than a half that waits for its other.
     """
 
     version: str
@@ -102,16 +103,18 @@ class StatusReader:
         overdue = sum(one.overdue for one in groups)
         lost = inbox.rejected + dropped + missing + overdue
         since = min((one.waiting_since_us for one in groups if one.waiting_since_us is not None), default=None)
-        known = [moment for moment in (newest, waiting_since, _moment(since)) if moment is not None]
+        known = [one for one in (newest, waiting_since, _moment(since), held.oldest(self.facts)) if one is not None]
+        now = self.clock()
+        too_late = int(self.facts.read("SELECT coalesce(sum(too_late), 0)::BIGINT AS n FROM ingest").item())
         return Status(
             version=self.version,
-            now=self.clock(),
+            now=now,
             accepted=inbox.accepted,
             durable=inbox.accepted,
             loaded=sum(s.loaded for s in services.values()),
             rejected=inbox.rejected,
             duplicates=sum(s.duplicates for s in services.values()),
-            too_late=int(self.facts.read("SELECT coalesce(sum(too_late), 0)::BIGINT AS n FROM ingest").item()),
+            too_late=too_late,
             ignored=int(self.facts.read("SELECT coalesce(sum(n), 0)::BIGINT AS n FROM ignored")["n"].item()),
             repeated_batches=inbox.repeated_batches,
             waiting=inbox.backlog_rows,
@@ -119,9 +122,9 @@ class StatusReader:
             waiting_halves=held.waiting(self.facts),
             halves=held.fates(self.facts),
             lag_seconds=max(0.0, (wall() - waiting_since).total_seconds()) if waiting_since else 0.0,
-            complete_to=min(known) if newest else None,
+            complete_to=min([*known, now]) if newest else None,
             evaluated_to=self.evaluated_to(),
-            completeness=inbox.accepted / (inbox.accepted + lost) if inbox.accepted + lost else None,
+            completeness=(inbox.accepted - too_late) / (inbox.accepted + lost) if inbox.accepted + lost else None,
             logged_by_clients=sum(one.logged for one in groups),
             dropped_by_clients=dropped,
             waiting_at_clients=sum(one.pending for one in groups),

@@ -20,6 +20,7 @@ from watchkeeper.collector.inbox import StoredBatch
 from watchkeeper.collector.ownership import as_json
 from watchkeeper.schemas.events import Prediction
 from watchkeeper.store.facts import held
+from watchkeeper.store.facts.amending import ATTEMPT
 from watchkeeper.store.facts.batch import TIME, Holding
 from watchkeeper.store.facts.connection import FactStore
 
@@ -116,11 +117,15 @@ class _Desk:
             self.met.append(half.key)
 
     def _late(self, batch: StoredBatch, half: Half) -> None:
-        """Keep a half as the predictions that it makes alone, each under an id of its own: those may be replayed."""
+        """Keep a half as the predictions that it makes alone, which may be replayed: each has an id of its own, stands
+        beside the one that was told (its parent), and is no request of the traffic: that was counted already.
+        """
         reason = f"late: the other half of {half.id} was told alone already (ingest.join_seconds)"
         request, response = (half, None) if half.part == "request" else (None, half)
         for made in predictions(request, response):
-            alone = msgspec.structs.replace(made, id=f"{made.id}{LATE}", error_class=half.error_class)
+            alone = msgspec.structs.replace(
+                made, id=f"{made.id}{LATE}", parent_id=made.id, operation=ATTEMPT, error_class=half.error_class
+            )
             index = LATE_INDEX + len(self.rejected)
             self.rejected.append((batch, Rejected(index, "", reason, as_json(alone), "predictions")))
         self.fates[half.service, "late"] += 1

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import duckdb
 import polars as pl
 
+from watchkeeper.store.clock import utc
 from watchkeeper.store.facts.batch import HELD_COLUMNS, Holding, complete
 from watchkeeper.store.facts.connection import FactStore, insert
 
@@ -38,6 +39,12 @@ def due(facts: FactStore, before: datetime, limit: int) -> pl.DataFrame:
 def waiting(facts: FactStore) -> int:
     """Count those that wait."""
     return int(facts.read(f"SELECT count(*) FROM held WHERE NOT told AND {_HALVES}").item())
+
+
+def oldest(facts: FactStore) -> datetime | None:
+    """Give when the oldest of those that wait came."""
+    found: object = facts.read(f"SELECT min(held_at) FROM held WHERE NOT told AND {_HALVES}").item()
+    return utc(found) if isinstance(found, datetime) else None
 
 
 def ends(facts: FactStore) -> pl.DataFrame:
