@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,6 +14,7 @@ from watchkeeper.analyzers.verdict.change import Change
 from watchkeeper.analyzers.verdict.core import features, incident, profile, strength
 from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Family, Measured, Rows
 from watchkeeper.analyzers.verdict.core.incident import State, Subject
+from watchkeeper.analyzers.verdict.core.standard import scale
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Finding, Severity, Window
 
@@ -77,6 +79,56 @@ def test_steps_and_ramps_are_found(shift: np.ndarray) -> None:
     chances = strength.log_chances(watched, {"x": series(values)}, REFERENCE, REFERENCE)[0]
     assert chances[:30].min() > np.log(0.05)
     assert chances[-1] < np.log(1e-6)
+
+
+def test_a_change_that_is_certain_and_worth_nothing_is_not_told() -> None:
+    """A million rows a day: a fiftieth of a row's spread is beyond chance after months, and no input's ticket."""
+    rng = np.random.default_rng(4)
+    channel = Channel("x", "x", Family.INPUT)
+
+    def strongest(shift: float, family: Family) -> float:
+        values = rng.normal(0, 0.001, 252) + shift * (np.arange(252) >= 60)
+        table = {"x": Measured(values, np.full(252, 1e6), 1.0)}
+        watched = strength.watch([replace(channel, family=family)], table, REFERENCE)
+        return float(strength.log_chances(watched, table, REFERENCE, REFERENCE).min())
+
+    assert strongest(0.028, Family.INPUT) == 0
+    assert strongest(0.028, Family.QUALITY) < -10
+    assert strongest(0.06, Family.INPUT) < -10
+
+
+def outcomes(rng: np.random.Generator, flipped: float = 0.0, worse: float = 0.0) -> dict[str, Measured]:
+    """Give what 28 days of learning and 28 days after it say; the latter turned round in part, or all worse."""
+    day = np.repeat(np.arange(56), 400)
+    odds = rng.normal(-1.5, 1.5, day.size)
+    mood = rng.normal(0, 0.5, 56)[day] + worse * (day >= 28)
+    y = (rng.random(day.size) < 1 / (1 + np.exp(-odds - mood))).astype(float)
+    turned = (rng.random(day.size) < flipped) & (day >= 28)
+    columns = {"day": day, "score": 1 / (1 + np.exp(-odds)), "outcome": np.where(turned, 1 - y, y)}
+    frame = pl.DataFrame(columns | {"correct": columns["outcome"] == (odds > 0)})
+    rows = Rows(frame, {}, {}, {})
+    learned = profile.learn_outcomes(rows.only(day < REFERENCE), profile.learn(rows.only(day < REFERENCE)))
+    assert learned
+    return learned.measure(rows, Days.of(rows, 56))
+
+
+def test_the_share_turned_round_is_told_and_a_worse_day_for_all_is_not() -> None:
+    rng = np.random.default_rng(8)
+    name = "outcomes turned round within the day"
+    flipped, worse = outcomes(rng, flipped=0.1)[name], outcomes(rng, worse=0.7)[name]
+    spread = float(np.std(worse.values[:28]))
+    assert float(np.mean(flipped.values[28:])) == pytest.approx(0.1, abs=0.03)
+    assert abs(float(np.mean(worse.values[28:] - worse.values[:28].mean()))) < spread / 2
+    assert flipped.skew > 1
+
+
+def test_the_long_tail_of_rows_is_pulled_in_though_the_reference_has_not_shown_it() -> None:
+    days, rows = np.random.default_rng(9).normal(0, 1, 28), np.full(28, 10.0)
+    plain, warned = scale(days, rows, 10.0), scale(days, rows, 10.0, row_skew=2.0 * 10**0.5)
+    assert plain
+    assert warned
+    far = [float(one.apply(np.array([4.0]), np.array([10.0]), 0)[0][0]) for one in (plain, warned)]
+    assert far[1] < 0.8 * far[0]
 
 
 def test_one_outlier_neither_hides_nor_fakes_a_drift() -> None:

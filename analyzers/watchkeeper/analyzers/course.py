@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from weakref import ReferenceType
 
@@ -149,7 +149,7 @@ class Course:
                 for channel in part.channels():
                     one = table[channel.name]
                     values = np.where(held, one.values, np.nan)
-                    table[channel.name] = Measured(values, np.where(held, one.rows, 0.0), one.within)
+                    table[channel.name] = replace(one, values=values, rows=np.where(held, one.rows, 0.0))
         return table
 
     def _rows(self, span: Window, counted: Sequence[int]) -> Rows:
@@ -296,7 +296,7 @@ class Course:
         if found is None:
             return
         learned = course_kept.read(found[0])
-        table = course_kept.table_of(found[1], learned.within)
+        table = course_kept.table_of(found[1], learned)
         counted = table.pop(course_kept.REQUESTS, None)
         outcomes = learned.outcomes or learned.errors
         now = [channel.name for channel in learned.profile.channels()]
@@ -329,7 +329,7 @@ class Course:
             if stop == 0:
                 del self.table[name]
                 continue
-            self.table[name] = Measured(one.values[:stop], one.rows[:stop], one.within)
+            self.table[name] = replace(one, values=one.values[:stop], rows=one.rows[:stop])
         self.days, self.late = until, late
         self._saved = min(self._saved[0], until), min(self._saved[1], late)
         del self.requests[until:]
@@ -353,7 +353,7 @@ def _append(table: Table, more: Table, channels: Iterable[Channel]) -> None:
             table[name] = added
         else:
             values = np.concatenate([before.values, added.values])
-            table[name] = Measured(values, np.concatenate([before.rows, added.rows]), before.within)
+            table[name] = replace(before, values=values, rows=np.concatenate([before.rows, added.rows]))
 
 
 def _beside(before: Floats, more: Floats) -> Floats:

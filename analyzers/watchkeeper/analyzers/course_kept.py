@@ -24,7 +24,7 @@ from watchkeeper.analyzers.verdict.core.segments import Segment
 from watchkeeper.analyzers.verdict.core.together import Together
 from watchkeeper.store.facts.measured import DAYS
 
-FORM = 3
+FORM = 4
 REQUESTS = ""
 """The name under which the requests of each day are kept."""
 
@@ -40,6 +40,7 @@ class Learned(Struct, frozen=True):
     together: Together | None
     columns: tuple[tuple[str, str], ...]
     within: dict[str, float]
+    skew: dict[str, float] = {}
     delay: int | None = None
     outcomes: Outcomes | None = None
     errors: Errors | None = None
@@ -63,6 +64,7 @@ class Learned(Struct, frozen=True):
             profile.together,
             tuple(columns),
             {name: one.within for name, one in sorted(table.items())},
+            {name: one.skew for name, one in sorted(table.items()) if one.skew},
             delay,
             outcomes if isinstance(outcomes, Outcomes) else None,
             outcomes if isinstance(outcomes, Errors) else None,
@@ -110,13 +112,15 @@ def rows(table: Table, names: Sequence[str], start: int, end: int, *, late: bool
     return pl.concat(parts) if parts else pl.DataFrame(schema=DAYS)
 
 
-def table_of(frame: pl.DataFrame, within: dict[str, float]) -> Table:
+def table_of(frame: pl.DataFrame, learned: Learned) -> Table:
     """Put kept rows together again, a channel each."""
     table: Table = {}
     for part in frame.partition_by("channel", maintain_order=True):
         name = str(part["channel"][0])
         values = part["value"].fill_null(float("nan")).to_numpy()
-        table[name] = Measured(values, part["rows"].to_numpy(), within.get(name, 0.0))
+        table[name] = Measured(
+            values, part["rows"].to_numpy(), learned.within.get(name, 0.0), learned.skew.get(name, 0.0)
+        )
     return table
 
 

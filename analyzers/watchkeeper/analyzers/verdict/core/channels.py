@@ -54,11 +54,15 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A channel by day: the numbers (NaN on a day without rows), the rows, and the variance of a row in a day."""
+    """A channel by day: the numbers (NaN on a day without rows), the rows, and the variance of a row in a day.
+
+    ``skew``: the skewness of a row, where it is large and known better than from the days.
+    """
 
     values: Floats
     rows: Floats
     within: float = 0.0
+    skew: float = 0.0
 
 
 Table = dict[str, Measured]

@@ -1,10 +1,12 @@
 """Has the model got worse, by the outcomes that are known? Evidence row by row, against what the score itself promised.
 
 p is the outcome's chance by the reference's own score map, so that a harder mix of cases is not taken for a worse
-model. The *flip score* is the best small-change estimate of the share of outcomes that have turned round:
-sum (y - p) h / sum p (1 - p) h^2 with h = (1 - 2p) / (p (1 - p)). Its part within the day is free of bad days, and both
-parts are weighted by their covariance over the reference. A segment is compared with the rest of its day, so that a bad
-day for all is nobody's fault. Misleads where outcomes that come early differ from those that come late.
+model. The *flip score* of a row, (y - p) h with h = (1 - 2p) / (p (1 - p)), tells the share of outcomes that have
+turned round. Its part within the day takes p with the log odds of its whole day moved to what came, so that a bad day
+for all is nobody's fault; both parts are weighted by their covariance over the reference. Near-certain answers that do
+not come true tell most. They are few: their skewness is kept, and none may move a day by more than two of its spreads.
+A segment is compared with the rest of its day. Misleads where outcomes that come early differ from those that come
+late.
 Source: Rao's score test of a mixture p (1 - f) + (1 - p) f at f = 0.
 """
 
@@ -16,15 +18,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from watchkeeper.analyzers.verdict.core.channels import Channel, Days, Family, Floats, Measured, Rows, Table
+from watchkeeper.analyzers.verdict.core.channels import Bools, Channel, Days, Family, Floats, Measured, Rows, Table
 from watchkeeper.analyzers.verdict.core.scores import logit
 from watchkeeper.analyzers.verdict.core.segments import Segment
 
-CLIP = (0.07, 0.93)
-SEGMENT_CLIP = (0.05, 0.95)
+EDGES = (0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2)
+"""How near to certain a chance may count: a fiftieth of the outcomes turned round is worth noticing, less is not."""
+MOST_OF_A_ROW = 2.0
+"""Spreads of a day that one row may move it by."""
+LEVELS = 4.0
+"""Variance between days of the log odds that is believed before a day is seen."""
 FEWEST = 100
 ROUNDS = 12
 STEEPEST = 3.0
+LEAST_SIZE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +43,30 @@ class Outcomes:
     center: float
     scale: float
     within_weight: float
+    edge: float
+    sizes: tuple[float, float]
+    """What one row in the mean tells of the share turned round: within its day, and by the level of its day."""
     segments: tuple[Segment, ...]
+    segment_edges: tuple[float, ...]
+    segment_sizes: tuple[float, ...]
 
     def measure(self, rows: Rows, days: Days) -> Table:
         """Measure them on some days, over the rows whose outcome is known."""
         odds, y = logit(rows.floats("score")), rows.floats("outcome")
         raw = _chance(self.level + self.slope * odds)
         table = self._whole(odds, y, raw, rows.floats("correct"), days)
-        inside, across = _flip_parts(y, np.clip(raw, *CLIP), days)
-        both = self.within_weight * inside.values + (1 - self.within_weight) * across.values
-        table["outcomes turned round"] = replace(across, values=both)
-        table["outcomes turned round within the day"] = inside
-        residual, p = y - raw, np.clip(raw, *SEGMENT_CLIP)
-        room = np.where(np.isnan(y), np.nan, p * (1 - p))
-        common = _over(days.sum(residual), days.sum(room))[days.day]
-        own = residual - room * common
-        for segment in self.segments:
+        own = _by_day(raw, y, days)
+        first, second = _flip_parts(y, raw, own, days, self.edge)
+        inside, across = first / self.sizes[0], second / self.sizes[1]
+        both = self.within_weight * inside + (1 - self.within_weight) * across
+        table["outcomes turned round"] = _mean(both, days)
+        table["outcomes turned round within the day"] = _mean(inside, days)
+        for segment, edge, size in zip(self.segments, self.segment_edges, self.segment_sizes, strict=True):
             mask = segment.mask(rows)
-            flip = _flip(np.where(mask, own, np.nan), p, days)
-            table[f"{segment.subject} outcomes turned round"] = flip
-            table[f"{segment.subject} residual"] = days.mean(np.where(mask, own, np.nan))
+            held = _held(own, edge)
+            flip = (y - held) * _lean(held) / size
+            table[f"{segment.subject} outcomes turned round"] = _mean(np.where(mask, flip, np.nan), days)
+            table[f"{segment.subject} residual"] = days.mean(np.where(mask, y - own, np.nan))
         return table
 
     def _whole(self, odds: Floats, y: Floats, p: Floats, correct: Floats, days: Days) -> Table:
@@ -133,9 +144,19 @@ def _with_score(rows: Rows, segments: tuple[Segment, ...]) -> Outcomes:
     level, slope = logistic(odds, y)
     day = rows.frame["day"].cast(pl.Int64).to_numpy()
     days = Days(day, int(day.max()) + 1)
-    inside, across = _flip_parts(y, np.clip(_chance(level + slope * odds), *CLIP), days)
-    weight = _best_weight(inside.values, across.values)
-    return Outcomes(level, slope, float(odds.mean()), float(max(odds.std(), 1e-9)), weight, segments)
+    raw = _chance(level + slope * odds)
+    own = _by_day(raw, y, days)
+    count = np.unique(day).size
+    edge = _edge(own, len(y) / count)
+    sizes = _sizes(raw, own, days, edge)
+    first, second = _flip_parts(y, raw, own, days, edge)
+    weight = _best_weight(days.mean(first / sizes[0]).values, days.mean(second / sizes[1]).values)
+    masks = [segment.mask(rows) for segment in segments]
+    edges = tuple(_edge(own[mask], mask.sum() / count) for mask in masks)
+    told = (_told(_held(own[mask], one)) for mask, one in zip(masks, edges, strict=True))
+    each = tuple(max(float(part.mean()), LEAST_SIZE) if part.size else 1.0 for part in told)
+    center, scale = float(odds.mean()), float(max(odds.std(), 1e-9))
+    return Outcomes(level, slope, center, scale, weight, edge, sizes, segments, edges, each)
 
 
 def logistic(x: Floats, y: Floats) -> tuple[float, float]:
@@ -165,30 +186,76 @@ def _over(above: Floats, below: Floats) -> Floats:
         return np.where(below > 0, above / below, np.nan)
 
 
-def _flip(residual: Floats, p: Floats, days: Days) -> Measured:
-    """Estimate the share turned round by day from residuals."""
-    known = ~np.isnan(residual)
-    lean = (1 - 2 * p) / (p * (1 - p))
-    size = np.where(known, p * (1 - p) * lean**2, 0.0)
-    values = _over(days.sum(residual * lean), days.sum(size))
-    rows = days.sum(known)
-    inside = float(np.nan_to_num(residual * lean)[known].var()) if known.any() else 0.0
-    mean_size = float(size[known].mean()) if known.any() else 1.0
-    return Measured(values, rows, inside / max(mean_size, 1e-9) ** 2)
+def _lean(p: Floats) -> Floats:
+    return (1 - 2 * p) / (p * (1 - p))
 
 
-def _flip_parts(y: Floats, p: Floats, days: Days) -> tuple[Measured, Measured]:
-    """Split the flip score into what is seen within the day and what the day's mean says."""
-    residual, known = y - p, ~np.isnan(y)
+def _by_day(p: Floats, y: Floats, days: Days) -> Floats:
+    """Move each day's chances by one amount of log odds, so that they promise as many as came.
+
+    >>> p, y = np.tile([0.2, 0.8], 100), np.ones(200)
+    >>> moved = _by_day(p, y, Days(np.repeat([0, 1], 100), 2))
+    >>> bool((moved > p).all()), round(float(moved.max()), 2)
+    (True, 1.0)
+    """
+    odds, known = np.log(p / (1 - p)), ~np.isnan(y)
+    moved = np.zeros(days.count)
+    for _ in range(ROUNDS):
+        now = np.where(known, _chance(odds + moved[days.day]), np.nan)
+        pull = days.sum(y - now) - moved / LEVELS
+        moved += np.clip(pull / (days.sum(now * (1 - now)) + 1 / LEVELS), -1, 1)
+    return _chance(odds + moved[days.day])
+
+
+def _mean(values: Floats, days: Days) -> Measured:
+    """Average by day, and keep how skewed the rows are: few of them tell, and those tell much."""
+    known = values[~np.isnan(values)]
+    spread = float(known.std()) if known.size else 0.0
+    skew = float((((known - known.mean()) / spread) ** 3).mean()) if spread else 0.0
+    return replace(days.mean(values), skew=skew)
+
+
+def _held(p: Floats, edge: float) -> Floats:
+    return np.clip(p, edge, 1 - edge)
+
+
+def _told(p: Floats) -> Floats:
+    """Give what each row tells of the share turned round (its Fisher information)."""
+    return p * (1 - p) * _lean(p) ** 2
+
+
+def _edge(p: Floats, rows: float) -> float:
+    """Choose how near to certain a chance may count, so that no row moves a day by more than two of its spreads.
+
+    >>> sure = np.full(1000, 0.001)
+    >>> _edge(sure, 1000), _edge(sure, 5)
+    (0.02, 0.07)
+    """
+    for edge in EDGES if p.size else ():
+        spread = float((rows * _told(_held(p, edge)).mean()) ** 0.5)
+        if float(_lean(np.array([edge]))[0]) <= MOST_OF_A_ROW * spread:
+            return edge
+    return EDGES[-1]
+
+
+def _usual(p: Floats, days: Days, known: Bools) -> Floats:
+    """Give each row the lean that a mere shift of its day's level would have."""
     room = np.where(known, p * (1 - p), 0.0)
-    lean = (1 - 2 * p) / (p * (1 - p))
-    usual = _over(days.sum(room * lean), days.sum(room))
-    own = lean - np.nan_to_num(usual)[days.day]
-    whole = _flip(residual, p, days)
-    inside = _over(days.sum(residual * own), days.sum(room * own**2))
-    total = days.sum(room)
-    across = _over(days.sum(residual) * usual, total * usual**2)
-    return replace(whole, values=inside), replace(whole, values=across)
+    return np.nan_to_num(_over(days.sum(room * _lean(p)), days.sum(room)))[days.day]
+
+
+def _flip_parts(y: Floats, p: Floats, own: Floats, days: Days, edge: float) -> tuple[Floats, Floats]:
+    """Split each row's flip score into what is seen within its day and what the day's level says."""
+    known, held, moved = ~np.isnan(y), _held(p, edge), _held(own, edge)
+    return (y - moved) * (_lean(moved) - _usual(moved, days, known)), (y - held) * _usual(held, days, known)
+
+
+def _sizes(p: Floats, own: Floats, days: Days, edge: float) -> tuple[float, float]:
+    """Give what both parts would gain a row if all outcomes turned round, by the reference."""
+    known, held, moved = np.ones(len(p), dtype=np.bool_), _held(p, edge), _held(own, edge)
+    inside = moved * (1 - moved) * (_lean(moved) - _usual(moved, days, known)) ** 2
+    across = held * (1 - held) * _usual(held, days, known) ** 2
+    return max(float(inside.mean()), LEAST_SIZE), max(float(across.mean()), LEAST_SIZE)
 
 
 def _best_weight(first: Floats, second: Floats) -> float:

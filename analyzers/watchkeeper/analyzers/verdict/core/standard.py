@@ -18,6 +18,7 @@ WEEK = 7
 CLIP = 4.0
 SKEWED = 1.0
 LEAST_SKEW = 0.05
+MOST_SKEW = 2.0
 DOUBT = 28
 EVEN = 0.25
 """Days that are more alike than this share of what chance would give were dealt out evenly; they are not trusted."""
@@ -36,6 +37,8 @@ class Scale:
     skew: float = 0.0
     log_at: float | None = None
     share: bool = False
+    row: float = 0.0
+    """The standard deviation of a row in a day."""
 
     def apply(self, values: Floats, rows: Floats, first_day: int) -> tuple[Floats, Floats]:
         """Give z (0 where there is no number) and the weight of each day."""
@@ -68,8 +71,12 @@ def transformed(values: Floats, *, share: bool, log_at: float | None) -> Floats:
     return values if log_at is None else np.log1p(np.maximum(values, 0.0) / log_at)
 
 
-def scale(values: Floats, rows: Floats, within: float, *, share: bool = False, least: float = 0.0) -> Scale | None:
+def scale(
+    values: Floats, rows: Floats, within: float, *, share: bool = False, least: float = 0.0, row_skew: float = 0.0
+) -> Scale | None:
     """Learn a channel from the reference's days, day 0 first; None where no two days differ.
+
+    ``row_skew``: the skewness of a row; what it makes of a day is believed beside what the days show.
 
     ``least``: the spread is no less than so many standard deviations of a row. It keeps a change that is certain and
     worth nothing (a share of 16.0 % that has become 16.7 % of many thousand rows) from being told.
@@ -95,16 +102,16 @@ def scale(values: Floats, rows: Floats, within: float, *, share: bool = False, l
     inside = 0.0 if log_at is not None else min(noise / found**2, 1.0)
     places = np.arange(len(values)) % WEEK
     rest = (shown - level[0] - weekday[0][places])[there]
-    return Scale(float(level[0]), weekday[0], found, usual, inside, _skewness(rest), log_at, share)
+    skew = _skewness(rest, row_skew / usual**0.5 * inside**1.5)
+    return Scale(float(level[0]), weekday[0], found, usual, inside, skew, log_at, share, row)
 
 
-def _skewness(rest: Floats) -> float:
-    """Give the skewness, half believed with four weeks of days and never beyond 1."""
+def _skewness(rest: Floats, expected: float) -> float:
+    """Give the skewness, half believed with four weeks of days, else what is expected; seldom beyond 1."""
     spread = float(rest.std())
-    if spread == 0:
-        return 0.0
-    found = float((((rest - rest.mean()) / spread) ** 3).mean())
-    return min(max(found * rest.size / (rest.size + DOUBT), -1.0), 1.0)
+    found = float((((rest - rest.mean()) / spread) ** 3).mean()) if spread else 0.0
+    most = max(1.0, min(abs(expected), MOST_SKEW))
+    return min(max((found * rest.size + expected * DOUBT) / (rest.size + DOUBT), -most), most)
 
 
 def _log_at(values: Floats) -> float | None:

@@ -19,6 +19,10 @@ HALF = float(np.log(2))
 LEAST_INPUT, LEAST_LOSS = 0.05, 0.02
 """The spread between days counts as at least so many standard deviations of a row: smaller changes need years."""
 
+LEAST_SHIFT = 0.03
+"""An input counts only while its last days lie so many standard deviations of a row from the reference."""
+RECENT = (3, 7)
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
@@ -37,7 +41,7 @@ def watch(channels: Sequence[Channel], table: Table, reference: int) -> list[Wat
         if rows.sum() < reference:
             continue
         least = LEAST_LOSS if channel.family.harm else LEAST_INPUT
-        learned = scale(values, rows, measured.within, share=channel.share, least=least)
+        learned = scale(values, rows, measured.within, share=channel.share, least=least, row_skew=measured.skew)
         rare = channel.share and float(np.nansum(values * rows)) < channel.rare * reference
         if rare and channel.family.harm and channel.side == 0:
             continue
@@ -74,10 +78,12 @@ def log_chances(watched: Sequence[Watched], table: Table, reference: int, first:
 
 def _by_clocks(watched: Sequence[Watched], table: Table, reference: int, first: int) -> Floats:
     parts: list[tuple[Floats, Floats]] = []
+    floors: list[float] = []
     for one in watched:
         measured: Measured = table[one.channel.name]
         if one.scale is not None:
             parts.append(one.scale.apply(measured.values, measured.rows, 0))
+            floors.append(0.0 if one.channel.family.harm else LEAST_SHIFT * one.scale.row / one.scale.spread)
     z, weight = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
     t = evidence.clocks(z, weight, reference, first).t
     one_sided = np.array([one.channel.side > 0 for one in watched])
@@ -85,4 +91,14 @@ def _by_clocks(watched: Sequence[Watched], table: Table, reference: int, first: 
     law = null.for_reference(reference)
     chance = law.log_chance(evidence.mixture(t, law.bounds))
     chance[one_sided] -= HALF
-    return chance
+    return np.where(_shift(z, weight)[:, first:] >= np.array(floors)[:, None], chance, 0.0)
+
+
+def _shift(z: Floats, weight: Floats) -> Floats:
+    """Give how far each day's last days lie from the reference, in spreads: the larger of two windows."""
+    largest = np.zeros_like(z)
+    for days in RECENT:
+        total, held = (np.cumsum(part, axis=1) for part in (weight * z, weight))
+        total[:, days:], held[:, days:] = total[:, days:] - total[:, :-days], held[:, days:] - held[:, :-days]
+        largest = np.maximum(largest, np.abs(total) / np.maximum(held, 1e-9))
+    return largest
