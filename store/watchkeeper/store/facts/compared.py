@@ -13,7 +13,6 @@ from watchkeeper.store.facts import kept_references
 from watchkeeper.store.facts.connection import FactStore
 
 WEEK = timedelta(days=7)
-_FIRST = "SELECT epoch, bin, n FROM reference_bins WHERE epoch IN (SELECT epoch FROM mine)"
 
 
 def spans(reference: Reference, window: Window) -> tuple[Window, ...]:
@@ -32,13 +31,13 @@ def spans(reference: Reference, window: Window) -> tuple[Window, ...]:
 
 
 def compared_sql(
-    facts: FactStore, service: str, model: str, window: Window, reference: Reference | None
+    facts: FactStore, service: str, model: str, window: Window, reference: Reference | None, epochs: str
 ) -> tuple[str, dict[str, object]]:
-    """Give the SQL and its parameters; ``mine`` must hold the epochs of the window."""
+    """Give the SQL and its parameters; ``epochs`` lists those of the window, as SQL: a subquery would cost twice."""
     if reference is None:
-        return _FIRST, {}
+        return f"SELECT epoch, bin, n FROM reference_bins WHERE epoch IN ({epochs})", {}
     if reference.type == "kept":
-        return _kept(facts, service, model, reference)
+        return _kept(facts, service, model, reference, epochs)
     parameters: dict[str, object] = {}
     within: list[str] = []
     for number, span in enumerate(spans(reference, window)):
@@ -46,7 +45,7 @@ def compared_sql(
         parameters |= {f"from_{number}": stored(span.start), f"until_{number}": stored(span.end)}
     return (
         f"""SELECT epoch, bin, sum(n)::BIGINT AS n FROM histogram_hour
-            WHERE epoch IN (SELECT epoch FROM mine) AND ({" OR ".join(within)}) GROUP BY ALL""",
+            WHERE epoch IN ({epochs}) AND ({" OR ".join(within)}) GROUP BY ALL""",
         parameters,
     )
 
@@ -56,7 +55,9 @@ def words(reference: Reference | None) -> str:
     return FIRST_DAYS if reference is None else reference.words
 
 
-def _kept(facts: FactStore, service: str, model: str, reference: Reference) -> tuple[str, dict[str, object]]:
+def _kept(
+    facts: FactStore, service: str, model: str, reference: Reference, epochs: str
+) -> tuple[str, dict[str, object]]:
     try:
         rows = kept_references.read(facts, service, model, reference.kept or "", reference.version).rows
     except NotFound:
@@ -66,4 +67,4 @@ def _kept(facts: FactStore, service: str, model: str, reference: Reference) -> t
         "SELECT unnest($kept_epochs::INTEGER[]) AS epoch, unnest($kept_bins::INTEGER[]) AS bin, "
         "unnest($kept_n::BIGINT[]) AS n"
     )
-    return f"SELECT * FROM ({listed}) WHERE epoch IN (SELECT epoch FROM mine)", dict(columns)
+    return f"SELECT * FROM ({listed}) WHERE epoch IN ({epochs})", dict(columns)

@@ -156,24 +156,25 @@ class FactReader:
         Without a declared reference it is the kept first days; ``against`` says which it is.
         """
         _, parameters = _scope(window, service, model)
-        compared, more = compared_sql(self.facts, service, model, window, reference)
-        return self.facts.read(
+        epochs = self.facts.read(f"SELECT epoch, feature, kind, edges, categories FROM ({EPOCHS_SQL})", parameters)
+        listed = ", ".join(map(str, epochs["epoch"].to_list())) or "NULL"
+        compared, more = compared_sql(self.facts, service, model, window, reference, listed)
+        counts = self.facts.read(
             f"""
-            WITH mine AS ({EPOCHS_SQL}),
-            current AS (
+            WITH current AS (
               SELECT epoch, bin, sum(n)::BIGINT AS n FROM histogram_hour
-              WHERE epoch IN (SELECT epoch FROM mine) AND bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
-            SELECT feature, kind, bin::INTEGER AS bin,
-                   CASE bin WHEN {MISSING} THEN 'missing' WHEN {NAN} THEN 'not a number' WHEN {INFINITE} THEN 'infinite'
-                            WHEN {UNSEEN} THEN 'never seen before' WHEN {REST} THEN 'other'
-                            ELSE CASE WHEN kind = 'category' THEN categories[bin + 1] END END AS label,
-                   CASE WHEN kind = 'numeric' AND bin >= 1 THEN edges[bin] END AS lower,
-                   CASE WHEN kind = 'numeric' AND bin >= 0 AND bin < len(edges) THEN edges[bin + 1] END AS upper,
-                   coalesce(c.n, 0) AS n, coalesce(r.n, 0) AS reference_n, $against AS against
-            FROM current c FULL JOIN ({compared}) r USING (epoch, bin) JOIN mine USING (epoch)
-            ORDER BY feature, bin
+              WHERE epoch IN ({listed}) AND bucket >= $start_ts AND bucket < $end_ts GROUP BY ALL)
+            SELECT epoch, bin::INTEGER AS bin, coalesce(c.n, 0) AS n, coalesce(r.n, 0) AS reference_n
+            FROM current c FULL JOIN ({compared}) r USING (epoch, bin)
             """,
-            parameters | more | {"against": words(reference)},
+            {name: parameters[name] for name in ("start_ts", "end_ts")} | more,
+        )
+        return (
+            counts.join(epochs, on="epoch")
+            .sort("feature", "bin")
+            .select(
+                "feature", "kind", "bin", *_BIN_MEANS, "n", "reference_n", pl.lit(words(reference)).alias("against")
+            )
         )
 
     def unseen_values(self, service: str, model: str, window: Window) -> pl.DataFrame:
@@ -380,6 +381,26 @@ class FactReader:
             return f"{name}_hour"
         kept = stored(window.start) >= self.facts.read("SELECT since FROM minutes_kept").item()
         return f"{name}_minute" if kept else f"{name}_hour"
+
+
+def _at(column: str, place: pl.Expr, holds: pl.Expr) -> pl.Expr:
+    return pl.col(column).list.get(pl.when(holds & (place >= 0)).then(place), null_on_oob=True)
+
+
+_BIN = pl.col("bin").cast(pl.Int64)
+_NUMERIC, _CATEGORY = (pl.col("kind") == kind for kind in ("numeric", "category"))
+_BIN_MEANS = (
+    pl.col("bin")
+    .replace_strict(
+        {MISSING: "missing", NAN: "not a number", INFINITE: "infinite", UNSEEN: "never seen before", REST: "other"},
+        default=_at("categories", _BIN, _CATEGORY),
+        return_dtype=pl.String,
+    )
+    .alias("label"),
+    _at("edges", _BIN - 1, _NUMERIC).alias("lower"),
+    _at("edges", _BIN, _NUMERIC).alias("upper"),
+)
+"""What each bin of an epoch is: its label, or its ends; a number's outer bins are open."""
 
 
 def _scope(window: Window, service: str | None, model: str | None) -> tuple[str, dict[str, object]]:
