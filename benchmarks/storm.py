@@ -30,7 +30,7 @@ from benchmarks.processes import free_port, running
 QUESTION = "What does a storm of 10,000 alerts do to messages, to the first of them, and to other pages?"
 ALERTS, NAMES, BATCH, CONNECTIONS = 10_000, 400, 64, 4
 OTHERS_EVERY, WATCHED, GIVEN_UP = 5.0, 100.0, 300.0
-"""Seconds: between two alerts of others; it is watched for so long, or until all was told, or until nothing is awaited."""
+"""Seconds: between two alerts of others; so long it is watched; and so long at most, until all was told."""
 PEER = "prometheus-alertmanager"
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 import functools
+import socket
 import ssl
+import threading
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
