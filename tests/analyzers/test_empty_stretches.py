@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from analyzers.test_schedule import HOUR, PAIR, Probe, Sink
 from analyzers.world import DAY, World, day, made
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from watchkeeper.analyzers import emptiness
@@ -70,7 +70,7 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=4, deadline=None, derandomize=True, database=None,
+    max_examples=3, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(
@@ -79,6 +79,7 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> None:
     every=st.lists(st.sampled_from([10, 24]), min_size=1, max_size=2),
     quiet=st.sampled_from([20, 100]),
 )
+@example(gaps=[30], offset=3_601, every=[10, 24], quiet=100)
 def test_the_same_is_said_at_the_same_times(gaps: list[int], offset: int, every: list[int], quiet: int) -> None:
     """With a reach of 20 days instead of 60, which is still further back than a watcher looks."""
     at, world = 0, World()
