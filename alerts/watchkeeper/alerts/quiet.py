@@ -5,6 +5,8 @@ Whatever is set or ended has every group looked at again at once.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +14,7 @@ from watchkeeper.schemas.access import ANYONE, Caller
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.matchers import Matchers
 from watchkeeper.store.control import audit, groups, incidents, maintenance, silences
-from watchkeeper.store.control.connection import Control
+from watchkeeper.store.control.connection import Control, Transaction
 from watchkeeper.store.control.maintenance import Maintenance
 from watchkeeper.store.control.records import AuditEntry, Incident, IncidentEvent
 from watchkeeper.store.control.silences import Silence, Wish
@@ -22,20 +24,14 @@ NOBODY_NAMED = "someone"
 
 def silence(control: Control, wish: Wish, now: datetime, caller: Caller = ANYONE) -> Silence:
     """Make or change a silence; InputError or NotFound where it cannot be."""
-    with control.transaction() as tx:
-        tx.serialize("intake")
-        made = silences.put(tx, wish, now, caller.label)
-        groups.look_again(tx, now)
-        return made
+    with _all_looked_at(control, now) as tx:
+        return silences.put(tx, wish, now, caller.label)
 
 
 def expire(control: Control, silence_id: str, now: datetime, caller: Caller = ANYONE) -> Silence:
     """End a silence; NotFound where there is none of this id."""
-    with control.transaction() as tx:
-        tx.serialize("intake")
-        ended = silences.expire(tx, silence_id, now, caller.actor or NOBODY_NAMED, caller.label)
-        groups.look_again(tx, now)
-        return ended
+    with _all_looked_at(control, now) as tx:
+        return silences.expire(tx, silence_id, now, caller.actor or NOBODY_NAMED, caller.label)
 
 
 def plan(
@@ -48,20 +44,14 @@ def plan(
     caller: Caller = ANYONE,
 ) -> Maintenance:
     """Plan a maintenance window; InputError where it cannot be."""
-    with control.transaction() as tx:
-        tx.serialize("intake")
-        made = maintenance.add(tx, matchers, *span, author, reason, now, caller.label)
-        groups.look_again(tx, now)
-        return made
+    with _all_looked_at(control, now) as tx:
+        return maintenance.add(tx, matchers, *span, author, reason, now, caller.label)
 
 
 def end(control: Control, window_id: str, now: datetime, caller: Caller = ANYONE) -> Maintenance:
     """End a maintenance window; NotFound where there is none of this id."""
-    with control.transaction() as tx:
-        tx.serialize("intake")
-        ended = maintenance.end(tx, window_id, now, caller.actor or NOBODY_NAMED, caller.label)
-        groups.look_again(tx, now)
-        return ended
+    with _all_looked_at(control, now) as tx:
+        return maintenance.end(tx, window_id, now, caller.actor or NOBODY_NAMED, caller.label)
 
 
 def snooze(
@@ -88,3 +78,12 @@ def snooze(
         groups.look_again(tx, now, incident_id)
         audit.add(tx, AuditEntry(now, actor, "incident.snoozed", incident_id, {**detail}, known.label))
         return snoozed
+
+
+@contextmanager
+def _all_looked_at(control: Control, now: datetime) -> Generator[Transaction]:
+    """Give a transaction after which every group is looked at."""
+    with control.transaction() as tx:
+        tx.serialize("intake")
+        yield tx
+        groups.look_again(tx, now)

@@ -63,54 +63,37 @@ class SnoozeBody(BaseModel):
     by: Actor | None = None
 
 
-class SilenceOut(BaseModel):
-    """One silence; ``state`` is pending, active or expired."""
+class SpanOut(BaseModel):
+    """What holds on everything that meets all matchers, and when; ``state`` is pending, active or expired."""
 
     id: str
     matchers: list[str]
     start: datetime
     end: datetime
     author: str
-    comment: str
     state: str
+
+
+class SilenceOut(SpanOut):
+    """One silence."""
+
+    comment: str
 
     @classmethod
     def of(cls, one: Silence, now: datetime) -> SilenceOut:
         """Show one."""
-        return cls(
-            id=one.id,
-            matchers=[str(matcher) for matcher in one.matchers],
-            start=one.starts_at,
-            end=one.ends_at,
-            author=one.author,
-            comment=one.comment,
-            state=one.state(now),
-        )
+        return cls(**_shown(one, now).model_dump(), comment=one.comment)
 
 
-class MaintenanceOut(BaseModel):
-    """One maintenance window; ``state`` is pending, active or expired."""
+class MaintenanceOut(SpanOut):
+    """One maintenance window."""
 
-    id: str
-    matchers: list[str]
-    start: datetime
-    end: datetime
-    author: str
     reason: str
-    state: str
 
     @classmethod
     def of(cls, one: Maintenance, now: datetime) -> MaintenanceOut:
         """Show one."""
-        return cls(
-            id=one.id,
-            matchers=[str(matcher) for matcher in one.matchers],
-            start=one.starts_at,
-            end=one.ends_at,
-            author=one.author,
-            reason=one.reason,
-            state=one.state(now),
-        )
+        return cls(**_shown(one, now).model_dump(), reason=one.reason)
 
 
 class Silences(BaseModel):
@@ -201,6 +184,17 @@ def quiet_routes(control: Control, clock: Callable[[], datetime]) -> APIRouter:
             return explain(tx, declared.current(tx), incident_id, clock())
 
     return router
+
+
+def _shown(one: Silence | Maintenance, now: datetime) -> SpanOut:
+    return SpanOut(
+        id=one.id,
+        matchers=[str(matcher) for matcher in one.matchers],
+        start=one.starts_at,
+        end=one.ends_at,
+        author=one.author,
+        state=one.state(now),
+    )
 
 
 def _span(text: str) -> timedelta:

@@ -103,6 +103,7 @@ assert (message.state.value, message.attempts) == ("delivered", 1), message
 )
 
 
+@pytest.mark.parametrize("small_disk", ["tmpfs"], indirect=True)
 @pytest.mark.parametrize(
     ("program", "moment"),
     [(EVALUATOR, ""), (SENDER, "before it is sent"), (SENDER, "once it is sent")],
