@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,29 @@ def test_book_and_events_are_kept_together_or_not_at_all(tmp_path: Path):
     (group,) = inbox.clients()
     inbox.close()
     assert (group.accepted, group.rejected, group.missing, group.pending) == (2, 1, 0, 0)
+
+
+def test_after_a_restore_from_an_older_backup_what_came_since_is_missing_and_what_is_sent_again_is_not(tmp_path: Path):
+    row = b'{"id":"a","service":"shop"}'
+    inbox = opened(tmp_path)
+    kept(inbox.append(incoming(*[row] * 2, key="k1", client=said(2, 2))))
+    inbox.close()
+    backup = tmp_path / "backup"
+    shutil.copytree(tmp_path, backup)
+
+    inbox = opened(tmp_path)
+    kept(inbox.append(incoming(*[row] * 3, key="k2", client=said(5, 3))))
+    kept(inbox.append(incoming(row, key="k3", client=said(6, 1))))
+    inbox.close()
+
+    inbox = opened(backup)
+    kept(inbox.append(incoming(row, key="k3", client=said(6, 1))))  # its answer was lost on the way
+    (group,) = inbox.clients()
+    assert (group.logged, group.accepted, group.pending, group.missing) == (6, 3, 0, 3)
+    kept(inbox.append(incoming(*[row] * 3, key="k2", client=said(6, 0))))  # an older copy of its spool
+    (group,) = inbox.clients()
+    inbox.close()
+    assert (group.logged, group.accepted, group.missing) == (6, 6, 0)
 
 
 class Client(RuleBasedStateMachine):

@@ -6,7 +6,8 @@ must have arrived here. What did not is missing: a lost or older inbox, another 
 that answers by itself. The book is noted in the transaction that keeps the request, so a crash moves neither alone.
 
 Misleads where a client is met in the middle of its life (its book starts before ours): what it had answered until then
-is believed.
+is believed. And where the inbox is an older one (restored from a backup) and a client has ended since: nobody is left
+to say what it sent after that.
 """
 
 from __future__ import annotations

@@ -37,7 +37,6 @@ _ROLLUPS = (
     ("readings", "window_end", "service"),
     ("telemetry", "looked_at", "service"),
     ("changes", "ts", "service"),
-    ("telemetry", "looked_at", "service"),
 )
 
 
