@@ -18,12 +18,14 @@ from alerts.sink import Answer, Sink
 from sqlalchemy import event
 
 from watchkeeper.alerts.dispatch import no_change_known
+from watchkeeper.alerts.inlet import AlertInlet
 from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.posted import read
 from watchkeeper.alerts.rounds import Rounds, RoundsLoop
 from watchkeeper.alerts.sender import Sender
 from watchkeeper.alerts.sender_loop import SenderLoop
 from watchkeeper.schemas.errors import StoreUnavailable
-from watchkeeper.store.control import watermarks
+from watchkeeper.store.control import alert_journal, watermarks
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import Sending
 
@@ -79,6 +81,17 @@ def test_an_evaluation_waits_and_is_stored_once(control: Control, impatient: Con
     assert evaluate() == ["opened", "fired"]
     assert evaluate() == []
     assert len(stored(control)) == 1
+
+
+def test_a_posted_alert_is_refused_and_kept_once_when_it_comes_again(impatient: Control, tmp_path: Path) -> None:
+    posts, _ = read(b'[{"labels": {"alertname": "Down"}}]', day(0))
+    inlet = AlertInlet(impatient, lambda: None)
+    with locked(tmp_path), pytest.raises(StoreUnavailable, match="database is locked"):
+        inlet.append(posts).result(20)
+    inlet.append(posts).result(20)
+    inlet.close()
+    with impatient.snapshot() as tx:
+        assert alert_journal.backlog(tx).alerts == 1
 
 
 def test_what_was_sent_while_nothing_could_be_noted_is_not_sent_again(
