@@ -108,3 +108,16 @@ def test_the_facts_keep_only_what_moved():
     assert world.reader.newest_look(Window(NOW, NOW + 9 * MINUTE)) == (NOW + 2 * MINUTE, NOW + 2 * MINUTE)
     assert world.reader.newest_look(Window(NOW + 2 * MINUTE, NOW + 9 * MINUTE)) is None
     assert world.reader.telemetry(NOW + MINUTE)["accepted"].to_list() == [5]
+
+
+def test_what_is_old_is_kept_by_the_hour():
+    world = World()
+    old = NOW - timedelta(days=31)
+    for minute in range(120):
+        look(world, old + minute * MINUTE, {"accepted": minute})
+        look(world, NOW - minute * MINUTE, {"accepted": 1000 + minute})
+    telemetry.thin(world.facts, NOW)
+    frame = world.facts.read("SELECT accepted FROM telemetry WHERE service = 'shop' ORDER BY looked_at")
+    assert frame["accepted"].to_list()[:2] == [59, 119]
+    assert frame.height == 2 + 120
+    assert world.reader.telemetry(old + timedelta(hours=3))["accepted"].to_list() == [119]

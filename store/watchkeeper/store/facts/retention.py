@@ -14,7 +14,8 @@ import duckdb
 
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.text import TEXT_KEYS
-from watchkeeper.store.facts import kept
+from watchkeeper.store.clock import utc
+from watchkeeper.store.facts import kept, telemetry
 from watchkeeper.store.facts.connection import FactStore, first
 from watchkeeper.store.facts.kept import Policy, Scope, scopes
 from watchkeeper.store.facts.sealing import DAY, PREDICTIONS, TABLES, Table, seal, without_text
@@ -77,6 +78,7 @@ def run(facts: FactStore, sealed: SealedDays, policy: Policy, now: datetime) -> 
         with facts.transaction() as connection:
             report.add(table, _changed(connection, f"DELETE FROM {table} WHERE {sql}", parameters))
     _compact_ledger(facts)
+    telemetry.thin(facts, utc(now))
     facts.checkpoint()
     return report
 

@@ -3,7 +3,7 @@
 A row is written only where a group's numbers moved, so the last row at or before a time is how it stood then. One row
 of the service ``watchkeeper`` is written at every look: where these are lacking, nobody looked; its ``seen_at`` is the
 time up to which all that had arrived was loaded. Counts grow from the first event on; they may fall back where the
-inbox was lost.
+inbox was lost. After 30 days an hour keeps one row a group.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from watchkeeper.store.facts.connection import FactStore, registered
 
 PAUSE = timedelta(minutes=3)
 """A longer pause between two looks means that nobody was there to hear."""
+FINE = timedelta(days=30)
+"""So long every look is kept: gaps between arrivals are learned from 28 days."""
 LOOK = "watchkeeper"
 """The service under which each look is noted."""
 
@@ -69,6 +71,17 @@ def write(facts: FactStore, frame: pl.DataFrame, at: datetime, loaded_to: dateti
         connection.execute(
             f"""INSERT INTO telemetry BY NAME SELECT n.* FROM new_groups n
                 ANTI JOIN (SELECT * FROM telemetry {_NEWEST}) l ON {same}"""
+        )
+
+
+def thin(facts: FactStore, now: datetime) -> None:
+    """Keep, of what is older than anyone looks minute by minute, the last row of a group in each hour."""
+    with facts.transaction() as connection:
+        connection.execute(
+            """DELETE FROM telemetry WHERE looked_at < $before AND rowid NOT IN (
+                 SELECT max_by(rowid, looked_at) FROM telemetry WHERE looked_at < $before
+                 GROUP BY service, site, version, date_trunc('hour', looked_at))""",
+            {"before": stored(now) - FINE},
         )
 
 
