@@ -431,7 +431,7 @@ def test_who_looks_once_a_week_is_waited_for_only_when_the_week_is_over() -> Non
 def test_who_is_urgent_says_between_two_ends_what_is_new_and_nothing_else() -> None:
     calm, urgent, sink = Probe("calm"), Probe("urgent", says=lambda at: at > day(1)), Sink()
     runs = schedule([calm, urgent], sink, {"calm": day(1), "urgent": day(1)}, urgent=("urgent",))
-    for minutes in (0, 20, 20, 40, 60, 61):
+    for minutes in (0, 20, 20 + 1 / 60, 40, 60, 61):
         runs.run_due(day(1) + minutes * MINUTE)
     looked = [(name, (at - day(1)) // MINUTE) for name, at in [*calm.asked, *urgent.asked]]
     assert looked == [("calm", 60), ("urgent", 20), ("urgent", 40), ("urgent", 60), ("urgent", 61)]

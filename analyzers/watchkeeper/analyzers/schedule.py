@@ -40,6 +40,8 @@ OWN_SERVICE = "watchkeeper"
 """The service name of findings about the analyzers themselves."""
 FAILURES_FOR_TICKET = 3
 CLOCK_WENT_BACK = timedelta(minutes=1)
+BETWEEN = timedelta(seconds=5)
+"""So often at most does who is urgent look between two window ends."""
 BLIND_EVERY = timedelta(days=1)
 """How often it is said of an open finding that nobody can see whether it goes on."""
 
@@ -91,6 +93,7 @@ class Schedule:
         self._open = {finding.fingerprint: finding for finding in open_findings if finding.active}
         self._without_events = without_events
         self._urgent = urgent
+        self._looked_at = EPOCH
         self._failures: dict[str, int] = {}
         self._running = threading.Lock()
 
@@ -144,6 +147,9 @@ class Schedule:
 
     def _look_between(self, at: datetime, reader: FactReader) -> int:
         """Let those look that are urgent and have looked at all that has ended; what is not new is said at its time."""
+        if timedelta(0) <= at - self._looked_at < BETWEEN:
+            return 0
+        self._looked_at = at
         names = [
             name for name in self._urgent if (last := self._watermarks.get(name)) and last < at < last + FAR_BEHIND
         ]
