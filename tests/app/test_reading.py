@@ -171,7 +171,7 @@ def test_queries_count_what_was_sent(server):
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
-        ("/v1/queries/sql", 404, "there is no query 'sql'; known: changes"),
+        ("/v1/queries/sql", 404, "there is no query 'sql'; known: audit, changes"),
         ("/v1/queries/quality", 400, "give service and model"),
         ("/v1/queries/traffic?start=yesterday", 400, "is not an ISO 8601 time"),
         ("/v1/queries/traffic?start=2026-03-02&end=2026-03-01", 400, "start is after end"),
