@@ -19,6 +19,7 @@ NAMES = {
     "drift_scan": "benchmarks.drift_scan",
     "verdict_stats": "benchmarks.verdict_stats",
     "past_window": "benchmarks.past_window",
+    "backtest": "benchmarks.backtest",
     "nannyml": "benchmarks.nannyml",
     "false_alarms": "benchmarks.false_alarms",
     "arrow": "benchmarks.arrow",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +26,17 @@ def ledger(made: Made, kind: str) -> dict[str | None, tuple[int, ...]]:
             FROM ingest WHERE kind = '{kind}' GROUP BY service"""
     )
     return {row[0]: row[1:] for row in rows}
+
+
+def test_a_slow_load_draws_nothing_on_the_output_of_a_child_process() -> None:
+    """Without a script of its own a process is interactive to DuckDB, which then draws a bar for slow queries."""
+    asked = """from watchkeeper.store.facts.connection import FactStore
+facts = FactStore()
+with facts.transaction() as connection:
+    print(connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()[0])
+facts.close()"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_twice_in_a_chunk_is_once() -> None:

@@ -65,6 +65,7 @@ class FactStore:
             raise StoreUnavailable(
                 f"cannot open {path}: {error}. Is another watchkeeper server running on this data directory?"
             ) from None
+        self._connection.execute("SET enable_progress_bar = false")  # in a child process DuckDB draws it on our stdout
         self._path = path
         self._write = threading.RLock()
         self.generation = 0
