@@ -147,6 +147,14 @@ def test_the_end() -> None:
     assert lines[5] == "Cost while it lasted: not known: no value model is declared."
 
 
+def test_what_no_longer_holds_is_said_so_and_no_word_of_the_title_is_cut_in_two() -> None:
+    long = "carrier of flight-delay: 'JBU' makes 16.3 % of rows for over 28 days and was never seen in the reference"
+    quiet = (finding("origin"), finding("origin", at=day(1), active=False))
+    content = said(finding(severity=Severity.PAGE, summary=long, at=day(1)), *quiet)
+    assert content.title.endswith("of rows for over 28 days and was never seen in the…")
+    assert "- TICKET origin (no longer): 31 % of origin values were never seen before. Last measured: " in content.text
+
+
 def test_the_end_of_a_page_asks_for_no_runbook() -> None:
     found = [finding(severity=Severity.PAGE), finding(at=day(2), active=False, severity=Severity.PAGE)]
     assert "Runbook: none" not in said(*found, transition="resolved").text

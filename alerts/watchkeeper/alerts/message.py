@@ -165,7 +165,8 @@ def _findings(members: list[Member], findings: Mapping[str, Finding]) -> list[st
         finding = findings.get(member.last_key)
         if finding is not None:
             summary = one_line(finding.summary.removeprefix(f"{finding.service}: "), 300).rstrip(".")
-            said = f"- {member.severity.upper()} {named(finding.subject)}: {summary}"
+            no_longer = "" if member.active else " (no longer)"
+            said = f"- {member.severity.upper()} {named(finding.subject)}{no_longer}: {summary}"
             lines.append(f"{said}. {proven(finding, now=member.active)}")
     if len(members) > SHOWN_FINDINGS:
         lines.append(f"- and {len(members) - SHOWN_FINDINGS} more, see the evidence")

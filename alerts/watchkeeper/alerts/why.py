@@ -186,7 +186,7 @@ def _words(incident: Incident, alerts: Sequence[AlertWhy], messages: Sequence[Me
         lines.append(f"{alert.rule}{'' if alert.firing else ' (not now)'}")
         if not alert.routes and "told to nobody" not in alert.rule:
             lines.append("  no route matches its labels: nobody is told")
-        lines += [f"  {route.path} to {route.receiver}: {route.state}, {route.words}" for route in alert.routes]
+        lines += [f"  {route.path} to {route.receiver}: {_said(route)}" for route in alert.routes]
     for message in messages:
         tries = f", attempt {message.attempts}" if message.attempts else ""
         again = f", next at {_clock(message.next_attempt_at)}" if message.next_attempt_at else ""
@@ -196,6 +196,10 @@ def _words(incident: Incident, alerts: Sequence[AlertWhy], messages: Sequence[Me
             f"{message.state.value}{tries}{again}{answer}"
         )
     return lines if messages else [*lines, "No message was written."]
+
+
+def _said(route: RouteWhy) -> str:
+    return route.words if route.words.startswith(route.state) else f"{route.state}, {route.words}"
 
 
 def _message(message: Message) -> MessageWhy:

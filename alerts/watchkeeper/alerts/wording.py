@@ -8,15 +8,21 @@ from watchkeeper.alerts.labels import RECEIVED
 from watchkeeper.schemas.durations import rough
 from watchkeeper.schemas.findings import ErrorBudget, Finding
 
+LONGEST_WORD = 25
+
 
 def one_line(text: str, limit: int) -> str:
     """Give at most ``limit`` characters on one line: a subject may hold line ends and worse, and must not fake a line.
 
     >>> one_line("carrier\\nRESOLVED all is well", 20)
-    'carrier RESOLVED al…'
+    'carrier RESOLVED…'
     """
     clean = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
+    if len(clean) <= limit:
+        return clean
+    cut = clean[: limit - 1]
+    word = cut.rfind(" ", max(limit - LONGEST_WORD, 1))  # a word is not cut in two, unless it is a very long one
+    return (cut if word < 0 or clean[limit - 1] == " " else cut[:word]).rstrip() + "…"
 
 
 SUBJECTS = {"ok": "failed requests", "checks": "failed checks", "attempts": "retries"}
