@@ -130,8 +130,20 @@ def misranked() -> World:
     return World().load(frame, extra=[{"ranking": ["a", "b", "c"]}] * frame.height).with_reference()
 
 
+@cache
+def converted() -> World:
+    """From day 20 on one input comes in thousandths."""
+    metres = pl.when(from_day(20)).then(pl.col("distance") * 1000).otherwise(pl.col("distance"))
+    return World().load(made(days=40).with_columns(metres.alias("distance"))).with_reference()
+
+
 def world_of(analyzer: Analyzer) -> World:
-    other = {"data.mismatch": mistyped, "data.silence": silent, "quality.ranking": misranked}
+    other = {
+        "data.mismatch": mistyped,
+        "data.silence": silent,
+        "data.unit": converted,
+        "quality.ranking": misranked,
+    }
     return other.get(analyzer.name, faulty)()
 
 
