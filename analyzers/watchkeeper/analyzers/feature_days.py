@@ -45,9 +45,8 @@ def feature_days(scope: Scope) -> list[FeatureDays]:
 
 
 def _read(scope: Scope) -> list[FeatureDays]:
-    reference: dict[str, list[FeatureRow]] = {}
-    for row in rows(scope.facts.reference_features(scope.service, scope.model), FeatureRow):
-        reference.setdefault(row.feature, []).append(row)
+    key = ("reference days", scope.pair, scope.info.reference)
+    reference = once(scope.facts, key, lambda: _reference(scope))
     seen = _windows(scope)
     return [
         FeatureDays(
@@ -60,6 +59,13 @@ def _read(scope: Scope) -> list[FeatureDays]:
         )
         for feature in sorted(reference | {feature: [] for feature, _ in seen})
     ]
+
+
+def _reference(scope: Scope) -> dict[str, list[FeatureRow]]:
+    reference: dict[str, list[FeatureRow]] = {}
+    for row in rows(scope.facts.reference_features(scope.service, scope.model), FeatureRow):
+        reference.setdefault(row.feature, []).append(row)
+    return reference
 
 
 def _kind(feature: str, seen: dict[tuple[str, int], FeatureRow], reference: dict[str, list[FeatureRow]]) -> str:
