@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Scope, Snapshot, scopes
 from watchkeeper.analyzers.feature_days import FeatureDays, feature_days
+from watchkeeper.analyzers.memo import once
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
@@ -51,13 +52,16 @@ class Unit:
             if scope.reference is None:
                 continue
             least = scope.settings.number("min_rows")
-            for days in feature_days(scope):
+            every = feature_days(scope)
+            key = ("usual levels", scope.pair, scope.reference)
+            usuals = once(scope.facts, key, lambda every=every: {one.feature: _level(one.reference) for one in every})
+            for days in every:
                 levels = [_level([row]) for row in days.windows[:IN_A_ROW] if row.finite >= least]
-                usual = _level(days.reference)
+                usual = usuals.get(days.feature)
                 if len(levels) < IN_A_ROW or usual is None:
                     continue
                 judged.add(scope.pair)
-                one = _converted(usual, [_level([row]) for row in days.reference if row.finite >= least], levels)
+                one = _converted(usual, [row for row in days.reference if row.finite >= least], levels)
                 if one is not None:
                     findings.append(self._finding(scope, days, usual, one))
         return Evaluation(tuple(findings), (), frozenset(judged))
@@ -97,13 +101,15 @@ class Unit:
         )
 
 
-def _converted(usual: Level, before: Sequence[Level | None], now: Sequence[Level | None]) -> Conversion | None:
+def _converted(usual: Level, before: Sequence[FeatureRow], now: Sequence[Level | None]) -> Conversion | None:
     """Give the one conversion of all days; None where a day of the reference was nearly as far off, or did not vary."""
+    off = [0.0 if level is None else moved(usual, level) for level in now]
+    if min(off) <= 1:  # nearly always: nothing has moved at all
+        return None
+    days = [_level([row]) for row in before]
+    least = MORE_THAN_DAYS * max((math.inf if day is None else moved(usual, day) for day in days), default=math.inf)
     known = {None if level is None else conversion(usual, level) for level in now}
-    days = [math.inf if level is None else moved(usual, level) for level in before]
-    least = MORE_THAN_DAYS * max(days, default=math.inf)
-    far = all(level is not None and moved(usual, level) > least for level in now)
-    return known.pop() if far and len(known) == 1 else None
+    return known.pop() if min(off) > least and len(known) == 1 else None
 
 
 def _level(rows: Sequence[FeatureRow]) -> Level | None:
