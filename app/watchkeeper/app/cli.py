@@ -146,7 +146,7 @@ def backtest(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Files replayed at once. Default: one a core.", show_default=False)
     ] = None,
-    notices: Annotated[bool, typer.Option("--notices", help="Also what is only shown; twice the time.")] = False,
+    notices: Annotated[bool, typer.Option("--notices", help="Also what is only shown; over twice the time.")] = False,
 ) -> None:
     """Replay files day by day, no look-ahead: what would we have been told, and when?"""
     from watchkeeper.app.backtesting import lines, run, streams  # noqa: PLC0415
