@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watchkeeper.alerts.incidents import Timing
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.links import Links
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.incidents import Timing
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.messages.links import Links
 from watchkeeper.schemas.findings import Evidence, Finding, Severity, Window
 from watchkeeper.store.control import declared, watermarks
 from watchkeeper.store.control.connection import open_control

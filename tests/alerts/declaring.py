@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 from alerts.samples import LINKS, START
 
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.schemas.declared import Declarations, Declared, Receiver
 from watchkeeper.schemas.findings import Finding
 from watchkeeper.store.control import declared, incidents, outbox

@@ -6,7 +6,7 @@ import dataclasses
 
 from alerts.samples import START
 
-from watchkeeper.alerts.notification import Alert, Notification
+from watchkeeper.alerts.messages.notification import Alert, Notification
 from watchkeeper.schemas.findings import Severity
 
 ALERT = Alert(

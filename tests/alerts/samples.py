@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from watchkeeper.alerts.incidents import Timing
-from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.incidents.incidents import Timing
+from watchkeeper.alerts.messages.links import Links
 from watchkeeper.schemas.declared import Declarations, Receiver, Route, System
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Impact, Severity, Window
 from watchkeeper.store.control.connection import Control, open_control

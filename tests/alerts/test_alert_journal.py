@@ -17,12 +17,12 @@ import pytest
 from alerts.postgres import private_cluster
 from alerts.samples import LINKS, NOTHING_DECLARED
 
-from watchkeeper.alerts.dispatch import no_change_known
-from watchkeeper.alerts.inlet import AlertInlet
-from watchkeeper.alerts.posted import PER_POST, read
-from watchkeeper.alerts.posted import received as alerts_of
-from watchkeeper.alerts.received import apply_posts, take
-from watchkeeper.alerts.rounds import Rounds
+from watchkeeper.alerts.alertmanager.inlet import AlertInlet
+from watchkeeper.alerts.alertmanager.posted import PER_POST, read
+from watchkeeper.alerts.alertmanager.posted import received as alerts_of
+from watchkeeper.alerts.alertmanager.received import apply_posts, take
+from watchkeeper.alerts.incidents.rounds import Rounds
+from watchkeeper.alerts.routing.dispatch import no_change_known
 from watchkeeper.schemas.errors import NotDecodable, Overloaded, StoreUnavailable
 from watchkeeper.store.control import alert_journal, incidents, received
 from watchkeeper.store.control.connection import Control, open_control

@@ -17,11 +17,11 @@ from alerts.notes import NOTE
 from alerts.samples import AT_ONCE, LINKS, day, finding
 from alerts.sink import Answer, sink
 
-from watchkeeper.alerts import registry
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.delivery import registry
+from watchkeeper.alerts.delivery.repeating import Repeater
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.alerts.notifiers.alertmanager import Alertmanager
-from watchkeeper.alerts.repeating import Repeater
-from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.declared import Declarations, Receiver, Route
 from watchkeeper.schemas.findings import Severity
 from watchkeeper.store.control.connection import Control

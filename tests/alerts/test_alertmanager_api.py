@@ -15,11 +15,11 @@ from alerts.serving import serving
 from fastapi import FastAPI, Request, Response
 from httpx import Client
 
-from watchkeeper.alerts.alertmanager_api import AlertmanagerRoutes
-from watchkeeper.alerts.dispatch import no_change_known
-from watchkeeper.alerts.inlet import AlertInlet
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.rounds import Rounds
+from watchkeeper.alerts.alertmanager.api import AlertmanagerRoutes
+from watchkeeper.alerts.alertmanager.inlet import AlertInlet
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.incidents.rounds import Rounds
+from watchkeeper.alerts.routing.dispatch import no_change_known
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import NotFound
 from watchkeeper.schemas.findings import Severity

@@ -9,9 +9,9 @@ from alerts.serving import serving
 from fastapi import FastAPI
 from httpx import Client
 
-from watchkeeper.alerts.api import incident_routes
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.api.incident_routes import incident_routes
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import Impact, Severity
 from watchkeeper.store.control import audit, declared

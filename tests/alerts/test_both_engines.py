@@ -18,10 +18,10 @@ from alerts.sink import Answer, sink
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.alerts.dispatch import flush_due
-from watchkeeper.alerts.feedback import acknowledge, give_feedback, quality
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.feedback import acknowledge, give_feedback, quality
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.routing.dispatch import flush_due
 from watchkeeper.schemas.declared import Route
 from watchkeeper.schemas.events import Feedback
 from watchkeeper.schemas.findings import DataState, Evidence, Impact, Json, Severity

@@ -15,14 +15,14 @@ import pytest
 from alerts.samples import AT_ONCE, LINKS
 from analyzers.world import START, World, day
 
-from watchkeeper.alerts.api_models import FindingOut
-from watchkeeper.alerts.grouping import Decision, Telling
-from watchkeeper.alerts.incidents import evaluate
-from watchkeeper.alerts.message import compose
-from watchkeeper.alerts.notices import Writer
-from watchkeeper.alerts.notification import Notification
+from watchkeeper.alerts.api.models import FindingOut
+from watchkeeper.alerts.incidents.incidents import evaluate
+from watchkeeper.alerts.messages.message import compose
+from watchkeeper.alerts.messages.notices import Writer
+from watchkeeper.alerts.messages.notification import Notification
 from watchkeeper.alerts.notifiers import cloudevents, mail, pagerduty, slack, webhook
-from watchkeeper.alerts.routing import Router
+from watchkeeper.alerts.routing.grouping import Decision, Telling
+from watchkeeper.alerts.routing.routing import Router
 from watchkeeper.analyzers.slo import burn_rate
 from watchkeeper.schemas.declared import Declarations, Receiver, Route, System, ValueModel
 from watchkeeper.schemas.findings import Finding, Severity

@@ -12,7 +12,7 @@ from alerts.declaring import declare, receiver
 from alerts.samples import day
 from alerts.sink import Answer, Sink, sink
 
-from watchkeeper.alerts.heartbeats import Heartbeats, check_heartbeats
+from watchkeeper.alerts.delivery.heartbeats import Heartbeats, check_heartbeats
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.schemas.declared import Declarations, Heartbeat
 from watchkeeper.schemas.settings import load

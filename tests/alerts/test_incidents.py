@@ -11,7 +11,7 @@ from alerts.samples import AT_ONCE, START, day, finding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.alerts.incidents import Step, Timing, advance, evaluate, ranked, settle, subjects
+from watchkeeper.alerts.incidents.incidents import Step, Timing, advance, evaluate, ranked, settle, subjects
 from watchkeeper.schemas.findings import DataState, Finding, Severity
 from watchkeeper.store.control.records import Incident, Member, Phase
 

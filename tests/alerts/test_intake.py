@@ -9,8 +9,8 @@ from alerts.samples import AT_ONCE, LINKS, NOTHING_DECLARED, OWNED, START, day, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.alerts import notices
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.messages import notices
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import DataState, Finding, Severity
 from watchkeeper.store.control import findings, groups, incidents, outbox, watermarks

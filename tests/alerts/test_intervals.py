@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watchkeeper.alerts.intervals import contains, problems
+from watchkeeper.alerts.routing.intervals import contains, problems
 from watchkeeper.schemas.declared import TimeInterval, parse
 
 

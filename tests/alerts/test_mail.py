@@ -19,9 +19,9 @@ from alerts.declaring import declare, receiver, tell
 from alerts.notes import NOTE, note
 from alerts.samples import AT_ONCE, LINKS, day, finding
 
-from watchkeeper.alerts import registry
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.delivery import registry
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.schemas.declared import Receiver, Route
 from watchkeeper.schemas.errors import DeliveryError
 from watchkeeper.store.control.connection import Control

@@ -7,10 +7,10 @@ from alerts.samples import AT_ONCE, LINKS, OWNED, START, day, finding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.alerts.incidents import evaluate
-from watchkeeper.alerts.labels import RECEIVED
-from watchkeeper.alerts.message import Content, compose
-from watchkeeper.alerts.notification import Transition
+from watchkeeper.alerts.incidents.incidents import evaluate
+from watchkeeper.alerts.messages.message import Content, compose
+from watchkeeper.alerts.messages.notification import Transition
+from watchkeeper.alerts.routing.labels import RECEIVED
 from watchkeeper.schemas.declared import Declarations, ValueModel
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Impact, Severity
 from watchkeeper.store.control.records import Incident

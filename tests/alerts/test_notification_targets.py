@@ -9,9 +9,9 @@ import pytest
 import yaml
 from alerts.samples import LINKS, START, finding
 
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.readiness import check_pages
-from watchkeeper.alerts.routing import Router, check_routes
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.routing.readiness import check_pages
+from watchkeeper.alerts.routing.routing import Router, check_routes
 from watchkeeper.app.declaring import apply_to
 from watchkeeper.app.slo_lint import lint
 from watchkeeper.schemas.declared import Declarations

@@ -12,11 +12,11 @@ from alerts.notes import NOTE, note
 from alerts.samples import AT_ONCE, LINKS, day, finding
 from alerts.sink import Answer, sink
 
-from watchkeeper.alerts import registry
-from watchkeeper.alerts.feedback import acknowledge
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.delivery import registry
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.feedback import acknowledge
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.alerts.notifiers import pagerduty, slack
-from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.declared import Receiver, Route
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 from watchkeeper.store.control.connection import Control

@@ -13,8 +13,8 @@ from alerts.samples import AT_ONCE, LINKS, day, finding, webhook
 from alerts.sink import Answer, Sink, sink
 from sqlalchemy import event
 
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.schemas.declared import Route
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.schemas.findings import Finding

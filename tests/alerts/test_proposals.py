@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from watchkeeper.alerts.feedback import Quality
-from watchkeeper.alerts.proposals import LEAST_ANSWERS, LOW, interval, propose
+from watchkeeper.alerts.incidents.feedback import Quality
+from watchkeeper.alerts.incidents.proposals import LEAST_ANSWERS, LOW, interval, propose
 from watchkeeper.analyzers.evaluation import check_monitors, settings_for
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas.declared import Declarations, Monitor, parse

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from alerts.samples import webhook
 
-from watchkeeper.alerts import registry
-from watchkeeper.alerts.addresses import check_receivers
+from watchkeeper.alerts.delivery import registry
+from watchkeeper.alerts.delivery.addresses import check_receivers
 from watchkeeper.schemas.declared import Declarations, Receiver, Route
 from watchkeeper.schemas.errors import SettingsError
 

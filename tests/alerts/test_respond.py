@@ -20,9 +20,9 @@ from alerts.sink import sink
 from e2e.running import Server
 from fastapi import FastAPI
 
-from watchkeeper.alerts.respond import LASTS, Responding, Ticket, read, sign
-from watchkeeper.alerts.respond_routes import RespondRoutes
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.api.respond import LASTS, Responding, Ticket, read, sign
+from watchkeeper.alerts.api.respond_routes import RespondRoutes
+from watchkeeper.alerts.delivery.sender import Sender
 from watchkeeper.analyzers.slo.burn_rate import BurnRate
 from watchkeeper.schemas.declared import Route
 from watchkeeper.schemas.errors import NotAllowed

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from alerts.samples import LINKS, START, finding
 
-from watchkeeper.alerts.dispatch import flush_due
-from watchkeeper.alerts.feedback import acknowledge
-from watchkeeper.alerts.intake import no_change_known, record
-from watchkeeper.alerts.rounds import Rounds
-from watchkeeper.alerts.routing import Router, check_routes
+from watchkeeper.alerts.incidents.feedback import acknowledge
+from watchkeeper.alerts.incidents.intake import no_change_known, record
+from watchkeeper.alerts.incidents.rounds import Rounds
+from watchkeeper.alerts.routing.dispatch import flush_due
+from watchkeeper.alerts.routing.routing import Router, check_routes
 from watchkeeper.schemas.declared import Declarations, parse
 from watchkeeper.schemas.findings import DataState, Finding, Severity
 from watchkeeper.schemas.matchers import read_matchers

@@ -15,10 +15,10 @@ from alerts.declaring import declare, stored, tell
 from alerts.samples import START, day, finding, webhook
 from alerts.sink import Answer, Sink, sink
 
-from watchkeeper.alerts import registry
-from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.sender import LEASE, Sender
-from watchkeeper.alerts.sender_loop import SenderLoop
+from watchkeeper.alerts.delivery import registry
+from watchkeeper.alerts.delivery.sender import LEASE, Sender
+from watchkeeper.alerts.delivery.sender_loop import SenderLoop
+from watchkeeper.alerts.messages.notification import Notification
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.store.control import declared, outbox
 from watchkeeper.store.control.connection import Control
@@ -201,7 +201,7 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from alerts.samples import day
-from watchkeeper.alerts import sender
+from watchkeeper.alerts.delivery import sender
 from watchkeeper.alerts.notifiers.webhook import Webhook
 from watchkeeper.store.control.connection import open_control
 

@@ -11,9 +11,9 @@ from alerts.notes import NOTE
 from alerts.samples import day, finding
 from alerts.sink import Sink, sink
 
-from watchkeeper.alerts.addresses import check_receivers
-from watchkeeper.alerts.sender import Sender
-from watchkeeper.alerts.templates import applied, problem_of
+from watchkeeper.alerts.delivery.addresses import check_receivers
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.messages.templates import applied, problem_of
 from watchkeeper.schemas.declared import Declarations, Route, Template
 from watchkeeper.store.control.connection import Control
 from watchkeeper.store.control.records import Sending

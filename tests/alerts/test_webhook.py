@@ -8,11 +8,11 @@ import pytest
 from alerts.samples import AT_ONCE, LINKS, OWNED, START, day, finding, webhook
 from alerts.sink import Answer, sink
 
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.notification import Alert, Notification
+from watchkeeper.alerts.delivery.posting import retry_after
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.messages.notification import Alert, Notification
 from watchkeeper.alerts.notifiers import webhook as module
-from watchkeeper.alerts.posting import retry_after
-from watchkeeper.alerts.sender import Sender
 from watchkeeper.schemas.declared import Declarations, Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 from watchkeeper.schemas.findings import Severity

@@ -13,12 +13,12 @@ from alerts.serving import serving
 from fastapi import FastAPI, Request, Response
 from httpx import Client
 
-from watchkeeper.alerts.api import incident_routes
-from watchkeeper.alerts.dispatch import flush_due
-from watchkeeper.alerts.feedback import acknowledge
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.quiet_api import quiet_routes
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.api.incident_routes import incident_routes
+from watchkeeper.alerts.api.quiet_routes import quiet_routes
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.feedback import acknowledge
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.routing.dispatch import flush_due
 from watchkeeper.dashboard import told
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import InputError, NotFound

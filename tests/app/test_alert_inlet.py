@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from watchkeeper.alerts.inlet import MOST_ALERTS
+from watchkeeper.alerts.alertmanager.inlet import MOST_ALERTS
 from watchkeeper.app.rooms import Rooms, open_stores
 from watchkeeper.app.serving import create_app
 from watchkeeper.schemas.settings import Settings, load

@@ -13,7 +13,7 @@ from alerts.samples import LINKS, NOTHING_DECLARED, finding
 from collector.spans import span, traces
 from e2e.running import Server, run, until
 
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.app.keyring import STALE_SECONDS
 from watchkeeper.dashboard.client import Client
 from watchkeeper.schemas.access import Role

@@ -16,8 +16,8 @@ from analyzers.world import day
 from app.test_slos import objective, world
 from sqlalchemy import select
 
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.links import Links
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.messages.links import Links
 from watchkeeper.analyzers.evaluation import Evaluation
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.analyzers.slo import burn_rate

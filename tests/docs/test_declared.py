@@ -9,9 +9,9 @@ import msgspec
 import pytest
 import yaml
 
-from watchkeeper.alerts import registry
-from watchkeeper.alerts.addresses import check_receivers
-from watchkeeper.alerts.routing import check_routes
+from watchkeeper.alerts.delivery import registry
+from watchkeeper.alerts.delivery.addresses import check_receivers
+from watchkeeper.alerts.routing.routing import check_routes
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas import objectives, openslo

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from alerts.samples import START, day, sqlite_control
 
-from watchkeeper.alerts.addresses import check_receivers
-from watchkeeper.alerts.readiness import check_pages
+from watchkeeper.alerts.delivery.addresses import check_receivers
+from watchkeeper.alerts.routing.readiness import check_pages
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.store.control import audit, declared
 from watchkeeper.store.control.apply import apply

@@ -6,10 +6,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from watchkeeper.alerts.addresses import check_receivers
-from watchkeeper.alerts.heartbeats import check_heartbeats
-from watchkeeper.alerts.readiness import check_pages
-from watchkeeper.alerts.routing import check_routes
+from watchkeeper.alerts.delivery.addresses import check_receivers
+from watchkeeper.alerts.delivery.heartbeats import check_heartbeats
+from watchkeeper.alerts.routing.readiness import check_pages
+from watchkeeper.alerts.routing.routing import check_routes
 from watchkeeper.analyzers.evaluation import check_monitors
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.app.options import operator

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import polars as pl
 
-from watchkeeper.alerts.heartbeats import Heartbeats
-from watchkeeper.alerts.inlet import AlertInlet
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.links import Links
-from watchkeeper.alerts.repeating import Repeater
-from watchkeeper.alerts.respond import Responding
-from watchkeeper.alerts.rounds import Rounds, RoundsLoop
-from watchkeeper.alerts.sender import Sender
-from watchkeeper.alerts.sender_loop import SenderLoop
+from watchkeeper.alerts.alertmanager.inlet import AlertInlet
+from watchkeeper.alerts.api.respond import Responding
+from watchkeeper.alerts.delivery.heartbeats import Heartbeats
+from watchkeeper.alerts.delivery.repeating import Repeater
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.delivery.sender_loop import SenderLoop
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.incidents.rounds import Rounds, RoundsLoop
+from watchkeeper.alerts.messages.links import Links
 from watchkeeper.analyzers.clockwork import Clockwork
 from watchkeeper.analyzers.data import silence
 from watchkeeper.analyzers.evaluation import Evaluation, Reading, settings_for

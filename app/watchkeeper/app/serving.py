@@ -12,11 +12,11 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from watchkeeper.alerts.alertmanager_api import AlertmanagerRoutes
-from watchkeeper.alerts.api import incident_routes
-from watchkeeper.alerts.quiet_api import quiet_routes
-from watchkeeper.alerts.receiver_routes import receiver_routes
-from watchkeeper.alerts.respond_routes import RespondRoutes
+from watchkeeper.alerts.alertmanager.api import AlertmanagerRoutes
+from watchkeeper.alerts.api.incident_routes import incident_routes
+from watchkeeper.alerts.api.quiet_routes import quiet_routes
+from watchkeeper.alerts.api.receiver_routes import receiver_routes
+from watchkeeper.alerts.api.respond_routes import RespondRoutes
 from watchkeeper.app import __version__
 from watchkeeper.app.access import is_loopback
 from watchkeeper.app.api import ReadRoutes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from watchkeeper.alerts.routing import check_targets
+from watchkeeper.alerts.routing.routing import check_targets
 from watchkeeper.analyzers.slo.core.policy import rows_of, seeing
 from watchkeeper.schemas.objectives import READ, Objective
 from watchkeeper.schemas.openslo_export import export

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from alerts.samples import LINKS, START, finding
 
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.analyzers.evaluation import Evaluation
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.app.leading import Leader

@@ -9,10 +9,10 @@ from alerts.declaring import declare, receiver
 from alerts.samples import LINKS, START
 from alerts.sink import Sink
 
-from watchkeeper.alerts.dispatch import no_change_known
-from watchkeeper.alerts.posted import read
-from watchkeeper.alerts.rounds import Rounds
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.alertmanager.posted import read
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.incidents.rounds import Rounds
+from watchkeeper.alerts.routing.dispatch import no_change_known
 from watchkeeper.schemas.declared import Escalation, Route
 from watchkeeper.store.control import alert_journal
 from watchkeeper.store.control.connection import Control

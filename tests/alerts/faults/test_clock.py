@@ -10,8 +10,8 @@ from alerts.faults.played import HOUR, SECOND, Server, told
 from alerts.samples import LINKS, START, finding
 from alerts.sink import Answer, Sink
 
-from watchkeeper.alerts.heartbeats import Heartbeats
-from watchkeeper.alerts.intake import record
+from watchkeeper.alerts.delivery.heartbeats import Heartbeats
+from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.schemas.declared import Heartbeat
 from watchkeeper.schemas.findings import Severity
 from watchkeeper.schemas.matchers import read_matchers

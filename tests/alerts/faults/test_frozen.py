@@ -12,7 +12,7 @@ from alerts.faults.frozen import STOP_MYSELF, running
 from alerts.samples import day, finding, webhook
 from alerts.sink import Answer, Sink
 
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.delivery.sender import Sender
 from watchkeeper.store.control.connection import Control
 from watchkeeper.store.control.records import Sending
 
@@ -20,7 +20,7 @@ TEN_MINUTES = timedelta(minutes=10)
 SENDER = """
 import signal, sys
 from alerts.samples import day
-from watchkeeper.alerts import sender
+from watchkeeper.alerts.delivery import sender
 from watchkeeper.store.control.connection import open_control
 
 if sys.argv[2] == "before sending":

@@ -17,8 +17,8 @@ CONTROL = (
 import contextlib, dataclasses, os, sqlite3
 from alerts.declaring import declare, stored
 from alerts.samples import LINKS, day, finding, sqlite_control, webhook
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.delivery.sender import Sender
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.control import incidents, watermarks
 

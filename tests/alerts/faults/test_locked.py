@@ -17,13 +17,13 @@ from alerts.samples import LINKS, day, finding, webhook
 from alerts.sink import Answer, Sink
 from sqlalchemy import event
 
-from watchkeeper.alerts.dispatch import no_change_known
-from watchkeeper.alerts.inlet import AlertInlet
-from watchkeeper.alerts.intake import record
-from watchkeeper.alerts.posted import read
-from watchkeeper.alerts.rounds import Rounds, RoundsLoop
-from watchkeeper.alerts.sender import Sender
-from watchkeeper.alerts.sender_loop import SenderLoop
+from watchkeeper.alerts.alertmanager.inlet import AlertInlet
+from watchkeeper.alerts.alertmanager.posted import read
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.delivery.sender_loop import SenderLoop
+from watchkeeper.alerts.incidents.intake import record
+from watchkeeper.alerts.incidents.rounds import Rounds, RoundsLoop
+from watchkeeper.alerts.routing.dispatch import no_change_known
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.control import alert_journal, watermarks
 from watchkeeper.store.control.connection import Control, open_control

@@ -11,7 +11,7 @@ from alerts.faults.played import HOUR, Server, told
 from alerts.samples import day, finding, webhook
 from alerts.sink import Answer, Sink
 
-from watchkeeper.alerts.sender import Sender
+from watchkeeper.alerts.delivery.sender import Sender
 from watchkeeper.store.control.connection import Control, open_control
 from watchkeeper.store.control.records import Sending
 

@@ -15,9 +15,9 @@ from alerts.declaring import declare, stored, tell
 from alerts.samples import day, finding, webhook
 from alerts.sink import Answer, Sink
 
-from watchkeeper.alerts import posting
-from watchkeeper.alerts.sender import Sender
-from watchkeeper.alerts.sender_loop import SenderLoop
+from watchkeeper.alerts.delivery import posting
+from watchkeeper.alerts.delivery.sender import Sender
+from watchkeeper.alerts.delivery.sender_loop import SenderLoop
 from watchkeeper.store.control.connection import Control
 from watchkeeper.store.control.records import Sending
 

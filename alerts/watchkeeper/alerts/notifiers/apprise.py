@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
+from watchkeeper.alerts.delivery.receiver_settings import SecretRef, read_secret, settings_of
+from watchkeeper.alerts.messages.notification import Notification
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 from watchkeeper.schemas.findings import Severity

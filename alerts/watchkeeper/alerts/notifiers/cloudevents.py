@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.posting import Target, target_of
-from watchkeeper.alerts.prometheus_alerts import rfc3339
+from watchkeeper.alerts.alertmanager.prometheus_alerts import rfc3339
+from watchkeeper.alerts.delivery.posting import Target, target_of
+from watchkeeper.alerts.messages.notification import Notification
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.findings import Json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from watchkeeper.alerts.notification import Notification
+from watchkeeper.alerts.messages.notification import Notification
 from watchkeeper.schemas.declared import Receiver
 
 logger = logging.getLogger("watchkeeper.alerts")

@@ -20,9 +20,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
-from watchkeeper.alerts.wording import one_line
+from watchkeeper.alerts.delivery.receiver_settings import SecretRef, read_secret, settings_of
+from watchkeeper.alerts.messages.notification import Notification
+from watchkeeper.alerts.messages.wording import one_line
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 

@@ -11,11 +11,11 @@ import hashlib
 
 import msgspec
 
-from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.posting import address, post
-from watchkeeper.alerts.prometheus_alerts import rfc3339
-from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
-from watchkeeper.alerts.wording import burning, left, number, one_line
+from watchkeeper.alerts.alertmanager.prometheus_alerts import rfc3339
+from watchkeeper.alerts.delivery.posting import address, post
+from watchkeeper.alerts.delivery.receiver_settings import SecretRef, read_secret, settings_of
+from watchkeeper.alerts.messages.notification import Notification
+from watchkeeper.alerts.messages.wording import burning, left, number, one_line
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.findings import Json, Severity
 

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.alerts.notification import Notification
-from watchkeeper.alerts.posting import Target, address, post
-from watchkeeper.alerts.receiver_settings import SecretRef, read_secret, settings_of
-from watchkeeper.alerts.wording import one_line
+from watchkeeper.alerts.delivery.posting import Target, address, post
+from watchkeeper.alerts.delivery.receiver_settings import SecretRef, read_secret, settings_of
+from watchkeeper.alerts.messages.notification import Notification
+from watchkeeper.alerts.messages.wording import one_line
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.errors import DeliveryError, SettingsError
 from watchkeeper.schemas.findings import Json

@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from watchkeeper.alerts.notification import Alert, Notification
-from watchkeeper.alerts.posting import Target, TargetSettings, target_of
-from watchkeeper.alerts.prometheus_alerts import annotations_of, labels_of, rfc3339
-from watchkeeper.alerts.receiver_settings import settings_of
+from watchkeeper.alerts.alertmanager.prometheus_alerts import annotations_of, labels_of, rfc3339
+from watchkeeper.alerts.delivery.posting import Target, TargetSettings, target_of
+from watchkeeper.alerts.delivery.receiver_settings import settings_of
+from watchkeeper.alerts.messages.notification import Alert, Notification
 from watchkeeper.schemas.declared import Receiver
 from watchkeeper.schemas.findings import Json
 

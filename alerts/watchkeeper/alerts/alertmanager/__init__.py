@@ -1,0 +1,1 @@
+"""Alerts of other systems, and Alertmanager's API v2."""

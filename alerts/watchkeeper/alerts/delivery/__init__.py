@@ -1,0 +1,1 @@
+"""The outbox is emptied: leases, retries, fallbacks."""

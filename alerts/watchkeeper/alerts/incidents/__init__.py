@@ -1,0 +1,1 @@
+"""Findings and posted alerts become incidents, which people answer."""

@@ -1,0 +1,1 @@
+"""Who is told of which incidents, together with what, and when not."""
