@@ -44,8 +44,7 @@ class AlertInlet:
         self._closed = False
         self._taken_at = 0.0
         self._at_most = most_alerts  # not counted yet
-        self._thread = threading.Thread(target=self._write, name="alert inlet", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def busy(self) -> bool:
@@ -66,6 +65,9 @@ class AlertInlet:
                 raise StoreUnavailable("no alerts are taken: the server is stopping")
             if self._requests >= MOST_REQUESTS:
                 raise Overloaded(f"{self._requests} posts of alerts wait for the disk: send again later")
+            if self._thread is None:  # the first: most servers are never posted any
+                self._thread = threading.Thread(target=self._write, name="alert inlet", daemon=True)
+                self._thread.start()
             self._requests += 1
             self._queue.put(waiting)
         return waiting.done
@@ -75,7 +77,8 @@ class AlertInlet:
         with self._lock:
             self._closed = True
             self._queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _write(self) -> None:
         going_on = True
