@@ -98,6 +98,25 @@ def schedule(
     return Schedule(registry, WORLD.reader, Declarations, lambda: day(2), sink, watermarks or {}, **more)
 
 
+def test_who_looks_without_events_catches_nothing_up() -> None:
+    probe, sink = Probe(every=MINUTE), Sink()
+    empty = World()
+    runs = Schedule(
+        {probe.name: probe},
+        empty.reader,
+        Declarations,
+        lambda: day(2),
+        sink,
+        {probe.name: EPOCH},
+        without_events={probe.name},
+    )
+    assert runs.run_due(day(1)) == 1
+    assert runs.run_due(day(1)) == 0
+    assert runs.run_due(day(1) + MINUTE) == 1
+    assert [at for _, at in probe.asked] == [day(1), day(1) + MINUTE]
+    assert runs.evaluated_to is None
+
+
 def test_every_window_end_is_evaluated_once_and_no_more() -> None:
     probe, sink = Probe(), Sink()
     runs = schedule([probe], sink, {probe.name: day(1)})

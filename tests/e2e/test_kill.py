@@ -45,7 +45,7 @@ class Sender:
 
     def _run(self) -> None:
         with httpx.Client(base_url=self._url, timeout=10, trust_env=False) as client:
-            while self._send(client) and not self._stopping.is_set():
+            while self._send(client) and not self._stopping.wait(0.02):  # so little that the loader keeps up
                 pass
 
     def send_once(self) -> bool:

@@ -193,7 +193,9 @@ class Schedule:
             return points
         first = self._first_event(until)
         if first is None:
-            return {name: points.get(name, until - self._registry[name].every) for name in self._without_events}
+            # Nothing is caught up: without events there is only how things stand now.
+            latest = {name: until - self._registry[name].every for name in self._without_events}
+            return {name: max(points.get(name, at), at) for name, at in latest.items()}
         return {name: max(points.get(name, first), first) for name in self._registry}
 
     def _first_event(self, until: datetime) -> datetime | None:

@@ -297,7 +297,7 @@ class Rooms:
             min_every=timedelta(seconds=self.settings.schedule.min_every_seconds),
             open_findings=known.values(),
             urgent=URGENT if self._event_clock is None else (),
-            without_events={silence.ANALYZER.name},
+            without_events={silence.ANALYZER.name} if self._event_clock is None else (),
         )
 
     def _maintain(self, as_of: datetime) -> None:
