@@ -30,6 +30,7 @@ from watchkeeper.analyzers.evaluation import Evaluation, Reading, settings_for
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.analyzers.slo_own import OWN
+from watchkeeper.app import heap
 from watchkeeper.app.declaring import apply_to, make_data_folder
 from watchkeeper.app.leading import Leader
 from watchkeeper.app.metrics import AlertCounts
@@ -260,7 +261,8 @@ class Rooms:
             self._schedule, self._term = self._make_schedule(), term
         try:
             with contextlib.suppress(_Ending):
-                self._schedule.run_due()
+                if self._schedule.run_due():
+                    heap.give_back()
                 self._evaluated_at = time.monotonic()
         except LeaseLost as lost:
             log.warning("%s", lost)

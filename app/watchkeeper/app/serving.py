@@ -17,7 +17,7 @@ from watchkeeper.alerts.api.incident_routes import incident_routes
 from watchkeeper.alerts.api.quiet_routes import quiet_routes
 from watchkeeper.alerts.api.receiver_routes import receiver_routes
 from watchkeeper.alerts.api.respond_routes import RespondRoutes
-from watchkeeper.app import __version__
+from watchkeeper.app import __version__, heap
 from watchkeeper.app.access import is_loopback
 from watchkeeper.app.api import ReadRoutes
 from watchkeeper.app.evidently_routes import EvidentlyRoutes
@@ -102,6 +102,7 @@ def serve(settings: Settings) -> None:
     for library in ("alembic", "httpx"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns at every tick of a round that takes longer
+    heap.share()
     key = file_key(settings)
     certificate, certificate_key = server_files(settings.server)
     config = uvicorn.Config(
