@@ -124,8 +124,9 @@ def test_a_site_that_loses_events_is_told_and_one_that_falls_silent_apart(tmp_pa
         until(lambda: states(server), lambda now: now == {"ams": "partial", "bru": "ok"})
 
         bru.stop()
-        (loss, *_) = until(lambda: told(receiver, "lost_share"), bool, 30)
-        assert loss["labels"]["site"] == "ams"
+        # A look at a busy moment may find the other site's events still on their way: then both are told first.
+        losses = until(lambda: told(receiver, "lost_share"), lambda one: "ams" in map(site_of, one), 30)
+        loss = next(one for one in losses if site_of(one) == "ams")
         assert f" {lost} events, all of them from site ams, client version " in loss["annotations"]["summary"]
         silences = until(lambda: told(receiver, "silent_seconds"), lambda one: "bru" in map(site_of, one), 30)
         silence = next(one for one in silences if site_of(one) == "bru")
