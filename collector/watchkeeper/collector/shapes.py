@@ -26,7 +26,7 @@ Kinds = Mapping[str, Kind]
 UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
 """What msgspec has in no field's name: events with such a name are always decoded row by row."""
 _UNFIT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-TYPES: Mapping[Kind | None, Any] = {"numeric": float | None, "category": str | bool | None, None: Any}
+_TYPES: Mapping[Kind | None, Any] = {"numeric": float | None, "category": str | bool | None, None: Any}
 _PLAIN: Mapping[Kind, frozenset[type]] = {
     "numeric": frozenset({float, int, type(None)}),
     "category": frozenset({str, bool, type(None)}),
@@ -95,7 +95,7 @@ class _Shape:
         names = (*self._kinds, *(name for name in self._loose if name not in self._kinds))
         self._names = [name for name in names if not UNNAMEABLE.search(name)]
         fields = [
-            (f"f{number}", TYPES[self._kind(name)], msgspec.field(default=None, name=name))
+            (f"f{number}", _TYPES[self._kind(name)], msgspec.field(default=None, name=name))
             for number, name in enumerate(self._names)
         ]
         struct = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
