@@ -32,6 +32,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def held_port() -> socket.socket:
+    """Hold a port that a server of ours may listen on, and that nobody else is given meanwhile.
+
+    It is bound and never listens: a server that asks for the address by name gets it, a search for a free one does not.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
+
+
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without settings of ours, and these."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("WATCHKEEPER_")}
@@ -65,11 +76,13 @@ class Server:
     ) -> None:
         self.data = folder / "data"
         self.log = folder / "server.log"
-        self.port = free_port()
+        self._held = held_port()
+        self.port = self._held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = QUICK | dict(settings or {})
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
         self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
 
     @property
@@ -78,7 +91,11 @@ class Server:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,11 +105,13 @@ class Server:
         self.client.close()
         if self._process is not None:
             self.kill()
+        self._held.close()
 
     def launch(self) -> None:
         """Start the process; do not wait."""
         argv = [*self._command, "serve", "--data-dir", str(self.data), "--port", str(self.port)]
         with self.log.open("ab") as log:
+            self._said_before = log.tell()
             self._process = subprocess.Popen(argv, env=environment(self._settings), stdout=log, stderr=log)
 
     def start(self) -> None:
@@ -102,6 +121,8 @@ class Server:
     def _ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the server ended:\n{self.log.read_text()}"
+        if f":{self.port}, data in {self.data}".encode() not in self.log.read_bytes()[self._said_before :]:
+            return False  # whoever answers there is another server, which may end at any time
         try:
             return self.client.get("/ready").status_code == 200
         except httpx.TransportError:
