@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._parcel import Parcel, Source
-    from ._transport import Reply
+
+    Receipt = tuple[int, int, list[str]]
 
 _FIRST_DELAY = 0.25
 _LAST_DELAY = 30.0
 _LONGEST_ORDER = 3600.0
 _MAX_SERVER_ERRORS = 20
 _COME_BACK = frozenset({0, 408, 429, 502, 503, 504})
+_UNUSABLE = frozenset({400, 411, 413, 415, 422})
+"""Answers that say of the body that it will never be taken. Any other speaks of the way there: a key that expired, a
+login page of some network, a proxy's 404. A person mends that, and the events wait for it as for a server that is away.
+"""
+_NO_RECEIPT = "without a receipt, so it is no Watchkeeper server"
 
 
 class Post:
@@ -63,20 +69,22 @@ class Post:
         gzip = zlib.compressobj(1, zlib.DEFLATED, 31)
         body = gzip.compress(b"\n".join([*lines, b""])) + gzip.flush()
         reply = self._transport.post(f"/v1/{kind}", body, self._headers(kind, parcel, source))
-        if 200 <= reply.status < 300:
+        receipt = read_receipt(reply.body) if 200 <= reply.status < 300 else None
+        if receipt is not None:
             self._attempts = 0
-            self._settle(kind, parcel, source, reply)
+            self._settle(kind, parcel, source, receipt)
             return None
         text = reply.body[:300].decode("utf-8", "replace")
         parcel.server_errors += reply.status >= 500 and reply.status not in _COME_BACK
-        if not retryable(reply.status):
+        if reply.status in _UNUSABLE:
             self._give_up(kind, parcel, source, "refused", f"{reply.status}: {text}")
             return None
         if parcel.server_errors >= _MAX_SERVER_ERRORS:
             # Not the server's bad day but this batch: it must not hold up the rest for ever.
             self._give_up(kind, parcel, source, "server_error", f"{reply.status}: {text}")
             return None
-        trouble = f"answers {reply.status}" if reply.status else f"cannot be reached ({text})"
+        why = _NO_RECEIPT if 200 <= reply.status < 300 else f"({text})"
+        trouble = f"answers {reply.status} {why}" if reply.status else f"cannot be reached ({text})"
         self._complain(f"retry {reply.status}", f"{self.url} {trouble}: events are kept and sent again")
         self._attempts += 1
         self.ordered = reply.retry_after is not None
@@ -102,13 +110,8 @@ class Post:
             headers["Authorization"] = f"Bearer {self._api_key}"
         return headers
 
-    def _settle(self, kind: str, parcel: Parcel, source: Source, reply: Reply) -> None:
-        read = read_receipt(reply.body)
-        if read is None:
-            what = f"{reply.status} without a receipt: not a Watchkeeper server"
-            self._give_up(kind, parcel, source, "refused", what)
-            return
-        rejected, duplicates, reasons = read
+    def _settle(self, kind: str, parcel: Parcel, source: Source, receipt: Receipt) -> None:
+        rejected, duplicates, reasons = receipt
         for reason in reasons:
             self._complain(reason, f"the server rejected events of /v1/{kind}: {reason}")
         source.answered(parcel, len(parcel.lines[kind]), rejected, duplicates)
@@ -128,15 +131,6 @@ def told(source: Source) -> str:
     return f"{quote(who.client, safe='')}; logged={logged}; dropped={dropped}; pending={pending}{known}"
 
 
-def retryable(status: int) -> bool:
-    """May the same body be taken later? True without an answer (0) and for 408, 429 and 5xx.
-
-    >>> [status for status in (0, 200, 301, 400, 401, 408, 413, 429, 500, 503) if retryable(status)]
-    [0, 408, 429, 500, 503]
-    """
-    return status in _COME_BACK or status >= 500
-
-
 def delay(attempt: int, retry_after: float | None, chance: float) -> float:
     """How long to wait before attempt number ``attempt`` + 1, in seconds? ``chance`` is 0 to 1.
 
@@ -153,7 +147,7 @@ def delay(attempt: int, retry_after: float | None, chance: float) -> float:
     return min(_LAST_DELAY, _FIRST_DELAY * 2 ** min(attempt - 1, 30)) * (0.5 + 0.5 * chance)
 
 
-def read_receipt(body: bytes) -> tuple[int, int, list[str]] | None:
+def read_receipt(body: bytes) -> Receipt | None:
     """How many events were rejected, how many were there before, and why? None if it is no receipt.
 
     >>> read_receipt(b'{"accepted": 1, "rejected": 1, "errors": [{"field": "score", "reason": "text"}]}')

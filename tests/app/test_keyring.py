@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,23 @@ def test_keys_are_not_read_for_each_request_and_hold_while_they_cannot_be_read(c
 
     asyncio.run(ask())
     assert "those known hold" in caplog.text
+
+
+def test_the_new_secret_of_a_rotation_works_at_once_and_a_wrong_one_costs_one_look(control):
+    text = made(control)
+    with control.snapshot() as tx:
+        [key] = keys.every(tx)
+
+    async def ask() -> None:
+        ring = ring_of(control)
+        assert await ring.resolve(text) is not None
+        with control.transaction() as tx:
+            rotated = keys.rotate(tx, key.id, timedelta(days=1), START, "test")[1].encode()
+        assert await ring.resolve(rotated) is not None
+        assert await ring.resolve(text) is not None
+        assert await ring.resolve(f"wk_{key.id}_wrong".encode()) is None
+
+    asyncio.run(ask())
 
 
 def test_a_young_ring_is_renewed_beside_the_request(control, monkeypatch):

@@ -161,7 +161,8 @@ def test_a_reader_of_one_service_reads_no_other(guarded):
         "/v1/queries": 200,
         "/v1/schemas": 200,
         "/v1/predictions/shop%2F10": 200,
-        "/v1/predictions/bank%2F11": 403,
+        "/v1/predictions/bank%2F11": 404,
+        "/v1/predictions/bank%2F11?service=bank": 403,
         "/v1/incidents?service=shop": 200,
         "/v1/incidents?service=bank": 403,
         "/v1/incidents": 403,
@@ -210,6 +211,7 @@ def test_a_quota_is_answered_with_when_to_come_back(guarded):
     rows = [prediction(number) | {"extra": {"text": "x" * 500}} for number in range(4)]
     answers = [server.post("predictions", row, **small) for row in rows]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert [answer.headers["retry-after"] for answer in answers[2:]] == ["2", "2"]
     chunked = server.client.post("/v1/predictions", content=iter([b"x" * 10]), headers=small)
     assert chunked.status_code == 429
 

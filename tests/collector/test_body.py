@@ -32,6 +32,10 @@ def test_what_was_compressed_comes_back(encoding: str, data: bytes) -> None:
     assert decompressed(COMPRESS[encoding](data), encoding, LIMIT) == data
 
 
+def test_the_old_name_of_gzip_is_gzip() -> None:
+    assert decompressed(COMPRESS["gzip"](TEXT), "x-gzip", LIMIT) == TEXT
+
+
 def test_without_encoding_it_is_as_it_came() -> None:
     assert decompressed(b"abc", "", 1) == decompressed(b"abc", "identity", 1) == b"abc"
 
@@ -111,7 +115,7 @@ def test_a_zstd_window_beyond_8_mib_is_refused() -> None:
         decompressed(whole + b"\0" * 100, "zstd", LIMIT)
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x-gzip", "zstd;q=1", "ünknown"])
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x-zstd", "zstd;q=1", "ünknown"])
 def test_another_encoding_is_not_guessed(encoding: str) -> None:
     with pytest.raises(UnknownEncoding, match="is not known: use gzip, zstd or none"):
         decompressed(b"", encoding, LIMIT)

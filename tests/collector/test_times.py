@@ -43,6 +43,19 @@ def test_one_moment_in_many_writings(written: float | str) -> None:
     assert read(written) == MOMENT
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-01-05t08:00:00z", datetime(2026, 1, 5, 8, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, 999999, UTC)),
+        ("2016-12-31T23:59:60.5+00:00", datetime(2016, 12, 31, 23, 59, 59, 999999, UTC)),
+        ("2017-01-01T05:29:60+05:30", datetime(2016, 12, 31, 23, 59, 59, 999999, UTC)),
+    ],
+)
+def test_small_letters_and_leap_seconds_are_times_as_rfc_3339_has_them(written: str, meant: datetime) -> None:
+    assert read(written) == meant
+
+
 def test_a_time_without_a_zone_is_utc_wherever_the_server_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     time.tzset()
@@ -71,6 +84,8 @@ def test_a_time_without_a_zone_is_utc_and_a_day_begins_at_midnight() -> None:
             "9999-12-31T23:59:59-23:59",
             "0001-01-01T00:00:00+23:59",
             "2026-01-05\0",
+            "2026-01-05T08:00:60Z",
+            "2026-01-05T08:60:00Z",
             "２０２６-01-05",
         ),
     ],

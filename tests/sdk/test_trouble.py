@@ -71,7 +71,7 @@ def test_retry_after_is_obeyed(sink, client, monkeypatch):
 
 def test_what_the_server_refuses_is_counted_and_told_once(sink, client, caplog, conserved):
     sink.answer(400, b'{"error": "no such service"}', times=2)
-    sink.answer(401, b"wrong key")
+    sink.answer(422, b"no such field")
     for _ in range(4):
         client.log_prediction()
         assert client.flush(5)
@@ -80,7 +80,7 @@ def test_what_the_server_refuses_is_counted_and_told_once(sink, client, caplog, 
     told = [record.getMessage() for record in caplog.records if record.name == "watchkeeper"]
     assert len(told) == 2
     assert "no such service" in told[0]
-    assert "wrong key" in told[1]
+    assert "no such field" in told[1]
     assert (
         sink.taken[-1]
         .headers["Watchkeeper-Client"]
@@ -105,13 +105,27 @@ def test_single_rejected_rows_and_duplicates_are_counted(sink, connect, caplog, 
     assert "confidence: over 1" in told[0]
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 404, 405, 407])
+def test_what_stands_in_the_way_is_waited_for(sink, client, caplog, conserved, status):
+    """A key that expired, a proxy, a network that asks for a login: the events are good, and wait on disk."""
+    sink.answer(status, b"who are you")
+    event_id = client.log_prediction()
+    assert client.flush(10)
+    assert list(sink.ids()) == [event_id]
+    stats = conserved(client.stats())
+    assert (stats.dropped, stats.accepted, stats.retries) == ({}, 1, 1)
+    [told] = [record.getMessage() for record in caplog.records if record.name == "watchkeeper"]
+    assert f"answers {status} (who are you): events are kept and sent again" in told
+
+
 @pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]", b'{"ok": true}', b'{"accepted": "3"}'])
-def test_a_200_of_something_else_is_no_receipt(sink, client, body):
+def test_a_200_of_something_else_is_no_receipt(sink, client, conserved, body):
     sink.answer(200, body)
-    client.log_prediction()
-    assert client.flush(5)
-    assert client.stats().dropped == {"refused": 1}
-    assert "not a Watchkeeper server" in client.stats().last_error
+    event_id = client.log_prediction()
+    assert client.flush(10)
+    assert list(sink.ids()) == [event_id]
+    assert (conserved(client.stats()).dropped, client.stats().accepted) == ({}, 1)
+    assert "no Watchkeeper server" in client.stats().last_error
 
 
 def test_a_batch_that_breaks_the_server_does_not_hold_up_the_rest(sink, client, monkeypatch, conserved):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import polars as pl
@@ -91,8 +91,11 @@ class ReadRoutes:
 
     def prediction(self, request: Request, prediction_id: str, service: str | None = None) -> Response:
         """Tell one decision."""
-        told = story(self.reader.facts, prediction_id, service, self.declarations().protected_of)
-        caller_of(request.scope).reads(cast("dict[str, str]", told["prediction"])["service"])
+        caller = caller_of(request.scope)
+        if service is not None:
+            caller.reads(service)
+        protected = self.declarations().protected_of
+        told = story(self.reader.facts, prediction_id, service, protected, caller.services)
         return _json(_aware(told))
 
     def queries(self) -> Response:

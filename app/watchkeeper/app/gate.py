@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchkeeper.app.access import OPEN_PATHS, SIGNED_PATHS
 from watchkeeper.app.keyring import KeyRing, Known
+from watchkeeper.collector.routes import RETRY_AFTER_SECONDS
 from watchkeeper.schemas.access import BY_SERVICE, ON_BEHALF_OF, SCOPE_KEY, Caller, Role
 from watchkeeper.schemas.errors import NotAllowed
 
@@ -131,6 +132,7 @@ class Gate:
             raise Refused(403, "NotAllowed", str(error)) from None
         wait, limit = known.quota.admit()
         if wait:
+            wait = min(wait, RETRY_AFTER_SECONDS) if role is Role.INGEST else wait
             after = (b"retry-after", str(math.ceil(wait)).encode())
             raise Refused(429, "Overloaded", f"the key {caller.name} has used up its {limit}: come back later", after)
         return caller

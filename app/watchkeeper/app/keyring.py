@@ -78,9 +78,10 @@ class KeyRing:
         key_id = id_of(text.decode("latin-1"))
         if key_id is None:
             return None
-        if key_id not in self._by_id:
-            await self._look_again()
         key = self._by_id.get(key_id)
+        if key is None or key.may_have_changed(digest, self._clock()):
+            await self._look_again()
+            key = self._by_id.get(key_id)
         if key is None or not key.opens(digest, self._clock()):
             return None
         self._note_use(key)

@@ -40,7 +40,7 @@ def decompressed(body: bytes, encoding: str, limit: int, setting: str = "ingest.
     if encoding in ("", "identity"):
         return body
     try:
-        if encoding == "gzip":
+        if encoding in ("gzip", "x-gzip"):  # RFC 9110 has them as the same
             return _gunzip(body, limit, setting)
         if encoding == "zstd":
             return _unzstd(body, limit, setting)

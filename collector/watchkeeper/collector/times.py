@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from watchkeeper.store.facts.batch import TIME
 
 OLDEST, NEWEST = 1e8, 7.2e9
 """Seconds since 1970 that can be meant: March 1973 to 2198. What lies outside is no time of an event."""
+_LEAP = re.compile(r"(T\d\d:(?:14|29|44|59)):60(?:\.\d+)?")
 
 
 def problem(value: float | str | None) -> str | None:
@@ -81,6 +83,21 @@ def _stamps(name: str, raw: pl.Series) -> pl.Series:
     return stamps if nothing is None else stamps.set(nothing, None)
 
 
+def parsed(text: str) -> datetime:
+    """Give the moment of ISO 8601 text, in UTC where it names no zone; ValueError for what is none.
+
+    RFC 3339 lets its letters be small, and has leap seconds: one is the last microsecond before it, so that it stays
+    on its day.
+
+    >>> parsed("2016-12-31t23:59:60z").isoformat()
+    '2016-12-31T23:59:59.999999+00:00'
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.fromisoformat(_LEAP.sub(r"\1:59.999999", text.upper()))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _text_seconds(text: str) -> float:
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return parsed(text).timestamp()

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
+from watchkeeper.collector import times
 from watchkeeper.collector.cloudevents import envelope
 from watchkeeper.collector.cloudevents.bodies import Answer, Bodies
 from watchkeeper.collector.cloudevents.envelope import Event
@@ -237,9 +238,7 @@ def _beside(event: Event, name: str) -> dict[str, str]:
 def _nanoseconds(at: object) -> int | None:
     if not isinstance(at, str):
         return None
-    moment = datetime.fromisoformat(at)
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1) * 1000
+    return (times.parsed(at) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _failure(event: Event, answer: Answer) -> tuple[bool, str | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
@@ -185,10 +184,10 @@ def _ttft(span: Span, found: Mapping[str, Found]) -> float | None:
     if not isinstance(moment, str) or span.start_ns <= 0:
         return None
     try:
-        at = datetime.fromisoformat(moment.strip('"'))
+        at = times.parsed(moment.strip('"'))
     except ValueError:
         return None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - span.start_ns / 1e9
+    seconds = at.timestamp() - span.start_ns / 1e9
     return max(0.0, seconds * 1e3) if seconds < 1e6 else None
 
 

@@ -60,6 +60,11 @@ class ApiKey:
         former = hmac.compare_digest(digest, self.old_digest or "") and grace
         return (current or former) and self.state(now) == "active"
 
+    def may_have_changed(self, digest: str, now: datetime) -> bool:
+        """Whether a secret of this hash is neither of those known here: it may be the one of a rotation since."""
+        known = hmac.compare_digest(digest, self.digest) | hmac.compare_digest(digest, self.old_digest or "")
+        return not known and self.state(now) == "active"
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

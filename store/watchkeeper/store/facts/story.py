@@ -23,17 +23,20 @@ def story(
     prediction_id: str,
     service: str | None = None,
     protected: Callable[[str], Collection[str]] = lambda _: (),
+    services: Collection[str] | None = None,
 ) -> dict[str, object]:
     """Tell everything that is known of one prediction; raises NotFound for an id that never came.
 
     Where several services have that id, ``service`` says whose is meant; without it the newest is told. ``protected``
-    names the attributes of a service whose values are not told.
+    names the attributes of a service whose values are not told. Where ``services`` are given, the ids of others count
+    as never sent.
     """
     rows = _rows(
         facts.read(
             """SELECT * EXCLUDE (extra), extra::JSON::VARCHAR AS extra FROM predictions
-               WHERE id = $id AND ($service IS NULL OR service = $service) ORDER BY ts DESC LIMIT 1""",
-            {"id": prediction_id, "service": service},
+               WHERE id = $id AND ($service IS NULL OR service = $service)
+                   AND ($services IS NULL OR list_contains($services, service)) ORDER BY ts DESC LIMIT 1""",
+            {"id": prediction_id, "service": service, "services": None if services is None else list(services)},
         )
     )
     if not rows:
