@@ -92,12 +92,37 @@ def test_what_cannot_be_replayed_is_refused_with_the_reason(tmp_path: Path) -> N
         backtest(written(pl.DataFrame({"x": [1]}), tmp_path), 14)
     with pytest.raises(InputError, match="column ts must hold times, not String"):
         backtest(written(pl.DataFrame({"ts": ["today"]}), tmp_path), 14)
+    with pytest.raises(InputError, match=r"column score of .* must hold numbers, not String"):
+        backtest(written(pl.DataFrame({"ts": [day(0)], "score": ["high"]}), tmp_path), 14)
+    with pytest.raises(InputError, match=r"column ok of .* must hold true or false, not String"):
+        backtest(written(pl.DataFrame({"ts": [day(0)], "ok": ["yes"]}), tmp_path), 14)
+    with pytest.raises(InputError, match=r"column where of .* holds List.*: take it out"):
+        backtest(written(pl.DataFrame({"ts": [day(0)], "where": [[1.0, 2.0]]}), tmp_path), 14)
+    with pytest.raises(InputError, match=r"1 of 2 rows of .* have no ts: take them out"):
+        backtest(written(pl.DataFrame({"ts": [day(0), None]}), tmp_path), 14)
     with pytest.raises(InputError, match=r"column reason_codes of .* must hold lists of text, not String"):
         backtest(written(pl.DataFrame({"ts": [day(0)], "reason_codes": ["old"]}), tmp_path), 14)
     text = tmp_path / "text.parquet"
     text.write_text("no")
     with pytest.raises(InputError, match=r"cannot read .*text\.parquet as Parquet"):
         backtest(text, 14)
+
+
+def test_what_is_no_number_counts_as_unknown(tmp_path: Path) -> None:
+    gaps = pl.int_range(pl.len()) % 7 == 0
+    frame = made(days=40, rows=60).with_columns(pl.col("outcome").cast(pl.Float64))
+    named = ("score", "cost", "latency_ms", "outcome")
+    nan = frame.with_columns(pl.when(gaps).then(float("nan")).otherwise(pl.col(one)).alias(one) for one in named)
+    null = frame.with_columns(pl.when(gaps).then(None).otherwise(pl.col(one)).alias(one) for one in named)
+    found = [backtest(written(one, tmp_path), 28, notices=True) for one in (nan, null)]
+    assert found[0] == found[1]
+    assert "nan" not in str(found[0]["findings"])
+
+
+def test_a_feature_may_have_any_name(tmp_path: Path) -> None:
+    """Such as that of a column that the replay needs itself."""
+    frame = broken(days=24).rename({"carrier": "row_id"})
+    assert alerts(backtest(written(frame, tmp_path), 14))[0] == (20, ("row_id",))
 
 
 def worse(days: int = 44) -> pl.DataFrame:

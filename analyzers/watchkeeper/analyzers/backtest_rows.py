@@ -33,6 +33,8 @@ _OPERATIONS = (
     "cost",
 )
 REASONS = "reason_codes"
+_ROW = "\x00row"
+"""The number of the row in the file; no feature is called like that."""
 _KNOWN = {"ts", "prediction", "outcome", "outcome_ts", SEGMENT, "ok", REASONS, *_OPERATIONS}
 
 
@@ -46,7 +48,30 @@ def read(file: Path) -> pl.DataFrame:
         raise InputError(f"{file} needs at least one row and a column ts (the time of the row, UTC)")
     if REASONS in frame.columns and not isinstance(frame.schema[REASONS], pl.List):
         raise InputError(f"column {REASONS} of {file} must hold lists of text, not {frame.schema[REASONS]}")
-    return frame.with_columns(_naive(frame, name) for name in ("ts", "outcome_ts") if name in frame.columns)
+    _check(frame, file)
+    frame = frame.with_columns(_naive(frame, name) for name in ("ts", "outcome_ts") if name in frame.columns)
+    timeless = frame["ts"].null_count()
+    if timeless:
+        raise InputError(f"{timeless} of {frame.height} rows of {file} have no ts: take them out, or give them a time")
+    return frame.with_columns(_finite(frame, name) for name in (*_OPERATIONS, "outcome") if name in frame.columns)
+
+
+def _check(frame: pl.DataFrame, file: Path) -> None:
+    """Refuse a column that nothing can be made of, by its name."""
+    for name, dtype in frame.schema.items():
+        countable = dtype.is_numeric() or isinstance(dtype, pl.Boolean | pl.Null)
+        if name in _OPERATIONS and not countable:
+            raise InputError(f"column {name} of {file} must hold numbers, not {dtype}")
+        if name == "ok" and not countable:
+            raise InputError(f"column ok of {file} must hold true or false, not {dtype}")
+        if name != REASONS and (dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Object)):
+            raise InputError(f"column {name} of {file} holds {dtype}: take it out, or make it a number or text")
+
+
+def _finite(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Take what is not a number, or infinite, as unknown."""
+    column = pl.col(name)
+    return pl.when(column.is_finite()).then(column).alias(name) if frame.schema[name].is_float() else column
 
 
 def _naive(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -70,7 +95,7 @@ def batches(
     frame: pl.DataFrame, service: str, first: datetime, end: datetime, since: datetime
 ) -> Iterator[tuple[Batch, datetime]]:
     """Hand out the file's days [first, end) in stretches, from the one on that begins at ``since``."""
-    frame = frame.with_columns(pl.int_range(pl.len()).cast(pl.String).alias("row_id"))
+    frame = frame.with_columns(pl.int_range(pl.len()).cast(pl.String).alias(_ROW))
     late = outcomes(frame, service)
     start = since
     while start < end:
@@ -90,7 +115,7 @@ def predictions(frame: pl.DataFrame, service: str) -> Predictions:
     columns = set(frame.columns)
     operations = [name for name in _OPERATIONS if name in columns and name != "attempts"]
     made = frame.select(
-        pl.col("row_id").alias("id"),
+        pl.col(_ROW).alias("id"),
         "ts",
         pl.col("ts").alias("received_at"),
         pl.lit(service).alias("service"),
@@ -101,7 +126,7 @@ def predictions(frame: pl.DataFrame, service: str) -> Predictions:
         _status() if "ok" in columns else pl.lit("ok").alias("status"),
         *((pl.col(REASONS).cast(pl.List(pl.String)),) if REASONS in columns else ()),
     )
-    features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, "row_id"}]
+    features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, _ROW}]
     segments = [pl.col(SEGMENT).cast(pl.String)] if SEGMENT in columns else []
     positions = np.arange(frame.height)
     rows = ModelRows(service, MODEL, positions, wide(frame.select(features)), wide(frame.select(segments)))
@@ -119,7 +144,7 @@ def outcomes(frame: pl.DataFrame, service: str) -> pl.DataFrame | None:
         return None
     known = frame.filter(pl.col("outcome").is_not_null() & pl.col("outcome_ts").is_not_null())
     return known.select(
-        pl.col("row_id").alias("prediction_id"),
+        pl.col(_ROW).alias("prediction_id"),
         pl.col("ts").alias("prediction_ts"),
         pl.lit(service).alias("service"),
         *_text_and_number(frame, "outcome", "value"),
