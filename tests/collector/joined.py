@@ -61,9 +61,9 @@ def sibling(start: float, model: str = "big", operation: str = "chat", **parts: 
     return span(attributes, start=TS + start, **(PARENT | parts))
 
 
-def guard(of: dict[str, object], name: str = "pii", *, failed: bool = True) -> dict[str, object]:
+def guard(of: dict[str, object], name: str = "pii", *, failed: bool = True, after: float = 0.5) -> dict[str, object]:
     attributes = {"openinference.span.kind": "GUARDRAIL"}
-    start = int(str(of["startTimeUnixNano"])) / 1e9 + 0.5
+    start = int(str(of["startTimeUnixNano"])) / 1e9 + after
     return span(attributes, name=name, failed=failed, start=start, seconds=0.1, parentSpanId=of["spanId"])
 
 

@@ -9,7 +9,6 @@ from itertools import count
 from collector.sent import TS
 
 from watchkeeper.collector.decoding import Events, Sent, Taken
-from watchkeeper.collector.genai.joining import checked
 from watchkeeper.collector.registry import discover
 from watchkeeper.schemas.events import Prediction
 from watchkeeper.schemas.settings import Ingest
@@ -81,9 +80,7 @@ def decoded(kind: str, body: bytes, encoding: str = "json", ingest: Ingest | Non
 
 
 def mapped(*spans: object, resource: Mapping[str, object] | None = None, ingest: Ingest | None = None) -> Events:
-    events = decoded("otlp_traces", traces(*spans, resource=resource), ingest=ingest)[1]
-    events.predictions = checked(events.predictions)
-    return events
+    return decoded("otlp_traces", traces(*spans, resource=resource), ingest=ingest)[1]
 
 
 def one(attributes: Mapping[str, object], **parts: object) -> Prediction:

@@ -145,7 +145,7 @@ def test_an_exception_event_tells_the_class_and_no_status_is_no_error() -> None:
     assert one(CHAT | {"langfuse.observation.level": "ERROR"}).status == "error"
 
 
-def test_a_guardrail_is_a_check_of_what_it_looked_at_and_a_row_of_its_own() -> None:
+def test_a_guardrail_and_an_evaluator_are_rows_with_a_check_of_their_own() -> None:
     chat = span(CHAT)
     inner = {"parentSpanId": chat["spanId"]}
     guard = span({"openinference.span.kind": "GUARDRAIL"}, name="pii", failed=True, **inner)
@@ -153,11 +153,15 @@ def test_a_guardrail_is_a_check_of_what_it_looked_at_and_a_row_of_its_own() -> N
         {"openinference.span.kind": "EVALUATOR", "evaluation.name": "faithful", "evaluation.score": 0.25,
          "evaluation.label": "fail"}, **inner)  # fmt: skip
     rows = {p.operation: p for p in mapped(guard, chat, judge).predictions}
-    checks = [(c.name, c.kind, c.passed, c.blocked, c.score) for c in rows["chat"].checks or []]
-    assert checks == [("pii", "policy", False, True, None), ("faithful", "reasonability", False, False, 0.25)]
-    assert rows["guardrail"].checks == [(rows["chat"].checks or [])[0]]
-    [alone] = mapped(guard).predictions
-    assert (alone.operation, [check.name for check in alone.checks or []]) == ("guardrail", ["pii"])
+    checks = {
+        name: [(c.name, c.kind, c.passed, c.blocked, c.score) for c in row.checks or []] for name, row in rows.items()
+    }
+    assert checks == {
+        "chat": [],
+        "guardrail": [("pii", "policy", False, True, None)],
+        "evaluation": [("faithful", "reasonability", False, False, 0.25)],
+    }
+    assert rows["guardrail"].parent_id == rows["evaluation"].parent_id == rows["chat"].id
 
 
 def record(attributes: dict[str, object], **parts: object) -> dict[str, object]:

@@ -115,6 +115,50 @@ def test_spans_that_come_minutes_hours_or_a_day_late(
     assert (told, of_hours(counted)) == (rows, of_hours(counts))
 
 
+@settings(FEW, max_examples=10)
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.sampled_from([1.0, 500.0, 3000.0]),
+            st.lists(st.tuples(st.sampled_from([-30.0, 0.5, 540.0, 900.0, 2900.0]), st.booleans()), max_size=3),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    waits=st.lists(st.sampled_from([0, 60, 700, 90_000]), min_size=12, max_size=12),
+    restarted=st.sets(st.integers(0, 11), max_size=1),
+    again=st.booleans(),
+    data=st.data(),
+)
+def test_checks_and_answers_that_come_minutes_hours_or_a_day_late(
+    tmp_path_factory: pytest.TempPathFactory,
+    asked: list[tuple[float, list[tuple[float, bool]]]],
+    waits: list[int],
+    restarted: set[int],
+    again: bool,
+    data: st.DataObject,
+) -> None:
+    spans: list[Row] = []
+    for number, (seconds, checks) in enumerate(asked):
+        chat = sibling(4000.0 * number, seconds=seconds)
+        guards = (guard(chat, f"g{n}", failed=bad, after=after) for n, (after, bad) in enumerate(checks))
+        spans += [chat, *guards]
+    folder = tmp_path_factory.mktemp("late")
+    bench = Bench(folder)
+    bench.now_us += 12_000 * 10**6  # nothing comes before it was
+    mixed: list[Row] = data.draw(st.permutations(spans))
+    for place, one in enumerate([*mixed, *mixed] if again else mixed):
+        bench.now_us += waits[place % 12] * 10**6
+        bench.send(one)
+        bench.load()
+        if place in restarted:
+            bench.again()
+    told, counted = bench.told(), bench.counted()
+    bench.close()
+    rows, counts = whole(folder / "whole", spans)
+    assert (told, of_hours(counted)) == (rows, of_hours(counts))
+
+
 def of_hours(counted: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
     """Leave out the minutes: what comes a day late has none."""
     return [row for row in counted if row[0] != "minutes"]
@@ -169,6 +213,52 @@ def test_runs_longer_than_what_is_read_at_once_are_read_further(tmp_path: Path) 
     assert max(row[2] for row in told) == 20
     rows, counts = whole(tmp_path / "whole", spans)
     assert (told, of_hours(counted)) == (rows, of_hours(counts))
+
+
+def test_a_check_is_one_of_its_answer_as_soon_as_both_are_there_however_late(bench: Bench) -> None:
+    """It is a row of its own meanwhile; an hour lies between the two, and a day."""
+    first, second = sibling(0), sibling(1, seconds=3600)
+    for check in (guard(first), guard(second, after=3500)):
+        bench.send(check)
+        bench.load()
+    assert [row[1] for row in bench.told()] == ["guardrail", "guardrail"]
+    for wait, answer in ((3600, first), (90_000, second)):
+        bench.now_us += wait * 10**6
+        bench.send(answer)
+        bench.load()
+    checks = dict(bench.rows("SELECT id, len(checks) FROM predictions WHERE operation = 'chat'"))
+    assert list(checks.values()) == [1, 1]
+    assert bench.rows("SELECT sum(requests)::INT, sum(check_failures)::INT FROM traffic_hour WHERE dim = ''") == [
+        (2, 2)
+    ]
+    assert bench.rows("SELECT count(*) FROM held") == [(0,)]
+    bench.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_more_checks_than_are_kept_those_that_failed_are(bench: Bench, order: int) -> None:
+    chat = sibling(0)
+    spans = [chat, *(guard(chat, f"g{n:02}", failed=n >= 58) for n in range(60))][::order]
+    for part in (spans[:30], spans[30:45], spans[45:]):
+        bench.send(*part)
+        bench.load()
+    [(checks,)] = bench.rows(
+        "SELECT list_transform(checks, lambda c: c.name) FROM predictions WHERE operation = 'chat'"
+    )
+    assert checks == ["g58", "g59", *(f"g{n:02}" for n in range(48))]
+    assert bench.rows("SELECT sum(check_failures)::INT FROM traffic_hour WHERE dim = ''") == [(1,)]
+    bench.close()
+
+
+def test_what_began_long_after_its_answer_ended_is_no_check_of_it(bench: Bench) -> None:
+    chat, tool = sibling(0), sibling(1, seconds=700)
+    bench.send(chat, tool)
+    bench.load()
+    bench.send(guard(chat, after=601), guard(tool, after=759), guard(tool, "late", after=761))
+    bench.load()
+    found = "list_transform(checks, lambda c: c.name)"
+    assert bench.rows(f"SELECT {found} FROM predictions WHERE operation = 'chat' ORDER BY ts") == [(None,), (["pii"],)]
+    bench.close()
 
 
 @pytest.fixture

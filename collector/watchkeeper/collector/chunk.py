@@ -12,8 +12,8 @@ import polars as pl
 
 from watchkeeper.collector import columns, framed, pairing
 from watchkeeper.collector.decoding import Events, Rejected
+from watchkeeper.collector.families import Families, Touched
 from watchkeeper.collector.inbox import StoredBatch
-from watchkeeper.collector.linking import Linked, Links
 from watchkeeper.collector.otlp.turned_away import service_of
 from watchkeeper.collector.ownership import as_json
 from watchkeeper.collector.pairing import Arrived, Paired
@@ -32,10 +32,10 @@ _NAMES = ("service", "inferenceservicename")
 class Chunk:
     """Gathers what batches hold."""
 
-    def __init__(self, shapes: Shapes, links: Links, at_us: int) -> None:
-        self._links = links
+    def __init__(self, shapes: Shapes, families: Families, at_us: int) -> None:
+        self._families = families
         self._at_us = at_us
-        self.linked = Linked(at_us)
+        self.touched = Touched(at_us)
         self._slices = Slices(shapes)
         self._whole = Events()
         self._received: dict[str, list[int]] = {"outcomes": [], "reviews": [], "changes": []}
@@ -52,8 +52,9 @@ class Chunk:
         """Take what a batch holds."""
         self.add_rejects(batch, one.rejected)
         if one.predictions:
-            rows = self._links.join(one.predictions, one.linked, self.linked) if one.linked else one.predictions
-            self._slices.add(rows, one.unknown, batch.received_us)
+            if one.linked:
+                self._families.look(one.predictions, one.linked, self.touched)
+            self._slices.add(one.predictions, one.unknown, batch.received_us)
         for made in one.columns:
             self._slices.add_columns(made, batch.received_us)
         self._ignored.update({(batch.kind, what): count for what, count in one.ignored.items()})
@@ -89,9 +90,8 @@ class Chunk:
             gpus=gpus,
             rejects=_rejects(self._rejected),
             ignored=self._ignored,
-            holding=self.linked.holding(self._holding),
-            amendments=self.linked.amended(),
-            families=self.linked.families.touched(),
+            holding=self.touched.holding(self._holding),
+            families=self.touched.touched(),
             watermark=watermark,
             into=into,
         )

@@ -8,7 +8,8 @@ not matter, nor how late, nor which requests bring them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -18,14 +19,15 @@ from msgspec import Struct
 from watchkeeper.collector.pairing import moment
 from watchkeeper.schemas.events import INNER_OPERATIONS, Prediction
 from watchkeeper.store.facts import attempts, held
-from watchkeeper.store.facts.batch import FAMILY_COLUMNS
+from watchkeeper.store.facts.batch import FAMILY_COLUMNS, TIME, Holding
+from watchkeeper.store.facts.connection import FactStore
 
 PART = "attempt"
 MAX_FAMILIES = 100_000
 """Families that are known at a time; beyond, the oldest are forgotten."""
 MAX_LATENCY_MS = 86_400_000.0
 """A failure that took longer has its next attempt looked for a day after its begin, no longer."""
-_WAIT_US = int(held.ENDS_WAIT.total_seconds() * 1e6)
+_WAIT_US = int(held.FAILURES_KEPT.total_seconds() * 1e6)
 _LATE_US = _WAIT_US - attempts.MAX_PAUSE_US
 """What began longer ago may follow a failure that is forgotten."""
 By = Literal["", "parent", "trace"]
@@ -93,27 +95,35 @@ class Touched:
         rows = [(*family, moment(spans.oldest_us), moment(spans.newest_us)) for family, spans in found.items()]
         return pl.DataFrame(rows, schema=FAMILY_COLUMNS, orient="row")
 
-    def kept(self) -> list[tuple[str, str, str, int, bool, bytes]]:
-        """Give the new failures as rows that wait."""
-        return [
-            ("attempt", PART, family.service, self.at_us, False, msgspec.json.encode(Kept(family, failures)))
+    def holding(self, base: Holding | None) -> Holding | None:
+        """Give the new failures as the store keeps them, beside the halves of the same chunk."""
+        if not self.new:
+            return base
+        rows = [
+            (PART, PART, family.service, self.at_us, False, msgspec.json.encode(Kept(family, failures)))
             for family, failures in self.new.items()
         ]
+        frame = pl.DataFrame(rows, schema=["key", "part", "service", "held_at", "told", "body"], orient="row")
+        frame = frame.with_columns(pl.col("held_at").cast(pl.Int64).cast(TIME))
+        return replace(base or Holding(moment(self.at_us)), failures=frame)
 
 
 class Families:
     """The families that are known; ``look`` only reads them, ``commit`` changes them once a chunk is stored."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: FactStore) -> None:
         self._known: dict[Family, Failures] = {}
+        decode = msgspec.json.Decoder(Kept).decode
+        for body in held.failures(facts):
+            kept = decode(body)
+            self._note(kept.family, kept.failures)
 
-    def restore(self, body: bytes) -> None:
-        """Take back what was kept in the facts."""
-        kept = msgspec.json.decode(body, type=Kept)
-        self._note(kept.family, kept.failures)
+    def look(self, rows: Iterable[Prediction], by: By, chunk: Touched) -> None:
+        """Note the families of the rows of one request that have failures by now or bring one."""
+        for row in rows:
+            self._look(row, by, chunk)
 
-    def look(self, row: Prediction, by: By, chunk: Touched) -> None:
-        """Note the family of a row, where it has failures by now or brings one."""
+    def _look(self, row: Prediction, by: By, chunk: Touched) -> None:
         failed = row.status == "error"
         start_us = row.ts // 1000 if isinstance(row.ts, int) else chunk.at_us
         late = not 0 <= chunk.at_us - start_us <= _LATE_US

@@ -19,8 +19,8 @@ import polars as pl
 from watchkeeper.collector import pairing
 from watchkeeper.collector.chunk import Chunk, poisoned, unstorable
 from watchkeeper.collector.decoding import Events
+from watchkeeper.collector.families import Families
 from watchkeeper.collector.inbox import Inbox
-from watchkeeper.collector.linking import Links
 from watchkeeper.collector.ownership import own_only
 from watchkeeper.collector.pairing import Paired
 from watchkeeper.collector.portion import ROW_GROUP, Part, Portion, portion
@@ -69,7 +69,7 @@ class InboxLoader:
         self._stopping = threading.Event()
         self._watermark, self._into = loader.position()
         self._waiting = held.waiting(loader.facts) > 0
-        self._links = Links(loader.facts)
+        self._families = Families(loader.facts)
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     @property
@@ -161,7 +161,7 @@ class InboxLoader:
             chunk = self._chunk(taken.parts)
             batch, newest = chunk.batch(taken.seq, taken.into)
             self._loader.load(batch)
-            self._links.commit(chunk.linked)
+            self._families.commit(chunk.touched)
             self._waiting |= batch.holding is not None
         except StoreUnavailable:
             raise
@@ -192,7 +192,7 @@ class InboxLoader:
 
     def _chunk(self, parts: Sequence[Part]) -> Chunk:
         """Decode some requests into one unit of work."""
-        chunk = Chunk(self._shapes, self._links, self._now_us())
+        chunk = Chunk(self._shapes, self._families, self._now_us())
         for part in parts:
             if not part.start:
                 chunk.add_rejects(part.batch, part.batch.rejected)
@@ -228,7 +228,7 @@ class InboxLoader:
         return told
 
     def _tell(self, found: Paired) -> None:
-        chunk = Chunk(self._shapes, self._links, self._now_us())
+        chunk = Chunk(self._shapes, self._families, self._now_us())
         chunk.add_paired(found)
         batch, newest = chunk.batch(None, 0)
         self._loader.load(batch)

@@ -1,7 +1,6 @@
 """Amends predictions that are stored already: a check that came later, an attempt that turned out not to be the last.
 
-The row and the counts change together: what the row added to the rollups is taken back, what it adds now is added. A
-check is added in the transaction that stores its own row, and only where that was new: so it is added once.
+The row and the counts change together: what the row added to the rollups is taken back, what it adds now is added.
 """
 
 from __future__ import annotations
@@ -13,46 +12,13 @@ import duckdb
 import polars as pl
 
 from watchkeeper.store.facts import rollups
-from watchkeeper.store.facts.batch import AMENDMENT_COLUMNS, CHECK, PREDICTION_COLUMNS, complete
+from watchkeeper.store.facts.batch import PREDICTION_COLUMNS
 from watchkeeper.store.facts.connection import frame_of, registered
 from watchkeeper.store.sql import quoted
 
-MAX_CHECKS = 50
 ATTEMPT = "attempt"
 _KEY = ["id", "service"]
 _COLUMNS = ", ".join(f"p.{name}" for name in PREDICTION_COLUMNS)
-
-
-def amend(
-    connection: duckdb.DuckDBPyConnection,
-    asked: pl.DataFrame,
-    new: pl.DataFrame,
-    values: rollups.SegmentValues,
-    now: datetime,
-) -> int:
-    """Add the checks that are asked for (AMENDMENT_COLUMNS) by rows among the new ones; give how many rows changed."""
-    stored = new.select(pl.col("id").alias("source"), "service").unique()
-    due = complete(asked, AMENDMENT_COLUMNS).join(stored, on=["source", "service"], how="semi")
-    has = due.filter("together").join(stored.rename({"source": "id"}), on=_KEY, how="semi")
-    due = due.join(has, on="source", how="anti") if has.height else due
-    if not due.height:
-        return 0
-    changes = due.group_by(*_KEY, maintain_order=True).agg(
-        pl.col("checks").explode().alias("more"), pl.col("oldest").min(), pl.col("newest").max()
-    )
-    with registered(connection, "amendments", changes):
-        found = frame_of(
-            connection.sql(
-                """SELECT p.id, p.service, p.ts, p.checks, a.more
-                   FROM predictions p JOIN amendments a ON a.id = p.id AND a.service = p.service
-                   WHERE p.ts BETWEEN $oldest AND $newest AND p.ts BETWEEN a.oldest AND a.newest""",
-                params={"oldest": changes["oldest"].min(), "newest": changes["newest"].max()},
-            )
-        )
-    empty = pl.lit([], dtype=pl.List(CHECK))
-    checks = pl.concat_list(pl.col("checks").fill_null(empty), pl.col("more").list.drop_nulls().fill_null(empty))
-    amended = found.with_columns(pl.when(checks.list.len() > 0).then(checks.list.head(MAX_CHECKS)).alias("checks"))
-    return exchange(connection, amended.drop("more"), values, now)
 
 
 def exchange(

@@ -115,7 +115,7 @@ def rejoin(
     changed: list[tuple[object, ...]] = []
     for left in reversed(range(ROUNDS)):
         further: list[_Reach] = []
-        for stretch in _stretches(families):
+        for stretch in stretches(families):
             changes, cut = _changes(connection, stretch, last=not left)
             changed += changes
             further += cut
@@ -133,8 +133,8 @@ def rejoin(
     return amending.exchange(connection, changes, values, now)
 
 
-def _stretches(families: pl.DataFrame) -> list[pl.DataFrame]:
-    """Part families whose times lie apart, so that a very old one lets nothing between be read."""
+def stretches(families: pl.DataFrame) -> list[pl.DataFrame]:
+    """Part rows whose spans (``low`` to ``high``) lie apart, so that a very old one lets nothing between be read."""
     ordered = families.sort("low", "high")
     begins = ordered["low"] > ordered["high"].cum_max().shift(1)
     return ordered.with_columns(begins.fill_null(False).cum_sum().alias("stretch")).partition_by("stretch")

@@ -133,18 +133,6 @@ GPU_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "xid": pl.Int64,
 }
 
-AMENDMENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "source": pl.String,
-    "id": pl.String,
-    "service": pl.String,
-    "oldest": TIME,
-    "newest": TIME,
-    "checks": pl.List(CHECK),
-    "together": pl.Boolean,
-}
-"""Checks of a stored prediction: by which new one of the same service (``source``), and when it was made, about; one
-that came ``together`` with its checks has them already, unless it was stored before.
-"""
 FAMILY_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "service": pl.String,
     "trace_id": pl.String,
@@ -203,7 +191,7 @@ class Predictions:
 class Holding:
     """What changes among the halves that wait: new ones (HELD_COLUMNS), keys that met, and keys that are told alone.
 
-    ``ends`` are rows too that wait, for what they belong to; nobody tells them alone, they are forgotten after a while.
+    ``failures`` are rows too, of families that are known to have some; they are forgotten after a while.
     ``at`` is naive UTC. ``fates`` counts by service what came of halves: ``joined``, ``no_response``, ``no_request``,
     ``duplicate`` or ``late``.
     """
@@ -212,7 +200,7 @@ class Holding:
     kept: pl.DataFrame | None = None
     met: Sequence[str] = ()
     alone: Sequence[str] = ()
-    ends: pl.DataFrame | None = None
+    failures: pl.DataFrame | None = None
     fates: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
 
@@ -232,7 +220,6 @@ class Batch:
     gpus: pl.DataFrame | None = None
     ignored: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     holding: Holding | None = None
-    amendments: pl.DataFrame | None = None
     families: pl.DataFrame | None = None
     watermark: int | None = None
     into: int = 0

@@ -17,7 +17,7 @@ from watchkeeper.store.facts.batch import HELD_COLUMNS, Holding, complete
 from watchkeeper.store.facts.connection import FactStore, insert
 
 REMEMBERED = timedelta(days=1)
-ENDS_WAIT = timedelta(minutes=10)
+FAILURES_KEPT = timedelta(minutes=10)
 _HALVES = "part IN ('request', 'response')"
 _SAME = "key IN (SELECT unnest($keys))"
 
@@ -47,9 +47,9 @@ def oldest(facts: FactStore) -> datetime | None:
     return utc(found) if isinstance(found, datetime) else None
 
 
-def ends(facts: FactStore) -> pl.DataFrame:
-    """Give what waits for what it belongs to: key, part, held_at, body."""
-    return facts.read(f"SELECT key, part, held_at, body FROM held WHERE NOT {_HALVES} ORDER BY held_at")
+def failures(facts: FactStore) -> list[bytes]:
+    """Give the failures that make families known, as they were kept, the oldest first."""
+    return facts.read(f"SELECT body FROM held WHERE NOT {_HALVES} ORDER BY held_at")["body"].to_list()
 
 
 def fates(facts: FactStore) -> dict[str, int]:
@@ -76,10 +76,10 @@ def change(connection: duckdb.DuckDBPyConnection, holding: Holding) -> None:
     if holding.alone:
         connection.execute(f"UPDATE held SET told = true, body = NULL WHERE {_SAME}", {"keys": list(holding.alone)})
         connection.execute("DELETE FROM held WHERE told AND held_at < $before", {"before": holding.at - REMEMBERED})
-    if holding.ends is not None:
-        insert(connection, "held", complete(holding.ends, HELD_COLUMNS))
+    if holding.failures is not None:
+        insert(connection, "held", complete(holding.failures, HELD_COLUMNS))
         connection.execute(
-            f"DELETE FROM held WHERE NOT {_HALVES} AND held_at < $before", {"before": holding.at - ENDS_WAIT}
+            f"DELETE FROM held WHERE NOT {_HALVES} AND held_at < $before", {"before": holding.at - FAILURES_KEPT}
         )
     if holding.fates:
         _count(connection, holding)

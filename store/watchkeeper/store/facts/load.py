@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from watchkeeper.store.facts import amending, attempts, held, outcomes, rollups
+from watchkeeper.store.facts import attempts, checks, held, outcomes, rollups
 from watchkeeper.store.facts.batch import (
     CHANGE_COLUMNS,
     GPU_COLUMNS,
@@ -124,8 +124,8 @@ class Loader:
         if batch.predictions is not None:
             new, repeated = self._predictions(connection, batch.predictions, now)
             loaded, duplicates = loaded + new.height, duplicates + repeated
-            if new.height and batch.amendments is not None:
-                amending.amend(connection, batch.amendments, new, self._segments, now)
+            if new.height:
+                checks.join(connection, new, self._segments, now)
             if new.height and batch.families is not None:
                 attempts.rejoin(connection, batch.families, self._segments, now)
             if new.height:
@@ -172,6 +172,7 @@ class Loader:
         _count(connection, "predictions", frame, "ts", new["service"], now)
         if not keep.size:
             return new, repeated
+        new = checks.within(new)
         models = kept(rows.models, keep) if repeated else rows.models
         extra: dict[int, dict[str, object]] = (
             {position: dict(rows.extra[old]) for position, old in enumerate(keep.tolist()) if old in rows.extra}
