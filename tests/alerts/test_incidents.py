@@ -80,6 +80,30 @@ STORIES: dict[str, tuple[dict[float, list[Finding]], list[str]]] = {
         {0: [f(0, severity=PAGE)], 1: [f(1, metric="psi")]},
         ["opened", "fired", "joined"],
     ),
+    "a told subject that is much stronger is told again, once": (
+        {
+            0: [f(0)],
+            3: [f(3, metric="unseen_share, stronger (2)")],
+            4: [f(4), f(4, metric="unseen_share, stronger (2)")],
+        },
+        ["opened", "fired", "joined", "updated", "seen", "seen"],
+    ),
+    "errors, turned outcomes and calibration of near days are one fault": (
+        {0: [f(0, "outcome", PAGE)], 2: [f(2, "outcome", PAGE), f(2, "error", PAGE)], 6: [f(6, "calibration", PAGE)]},
+        ["opened", "fired", "seen", "joined", "joined"],
+    ),
+    "what of them comes weeks later is news": (
+        {0: [f(0, "outcome")], 5: [f(5, "outcome")], 10: [f(10, "outcome")], 15: [f(15, "error")]},
+        ["opened", "fired", "seen", "seen", "joined", "updated"],
+    ),
+    "a louder one of them is told": (
+        {0: [f(0, "outcome")], 2: [f(2, "error", PAGE)]},
+        ["opened", "fired", "joined", "updated"],
+    ),
+    "a segment is no other measure": (
+        {0: [f(0, "error", PAGE)], 2: [f(2, "segment:AA", PAGE)]},
+        ["opened", "fired", "joined", "updated"],
+    ),
     "a notice is context": ({0: [f(0)], 1: [f(1, "origin", NOTICE)]}, ["opened", "fired", "context"]),
     "a context that becomes a ticket is told": (
         {0: [f(0)], 1: [f(1, "origin", NOTICE)], 2: [f(2, "origin", TICKET)]},

@@ -81,12 +81,18 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_the_lines_say_what_and_when() -> None:
     finding = {"day": 40, "severity": "page", "subjects": ["x"], "metric": "m", "summary": "x is worse."}
+    told = {**finding, "kind": "fired", "incident": "i-1", "subjects": ["x", "y"]}
+    more = {**told, "day": 42, "kind": "updated", "severity": "ticket", "subjects": ["z", "x"], "summary": "z too."}
+    over = {**told, "day": 60, "kind": "resolved"}
     report = {"reference_days": 28, "first_day": "2026-01-05", "days": 88}
-    said = lines({"a": report | {"findings": [finding, finding | {"severity": "notice"}]}})
-    assert said == [
-        "a: 1 alerts in 60 days after the reference, 0.50 in 30 days",
-        "  2026-02-14  page    x is worse.",
+    report |= {"findings": [finding, finding | {"day": 41, "severity": "notice"}], "told": [told, more, over]}
+    assert lines({"a": report}) == [
+        "a: 1 incident, told 2 times in 60 days after the reference, 1.00 in 30 days",
+        "  2026-02-14  page             x is worse. Look first at: x, y.",
+        "  2026-02-16  ticket (update)  z too. Look first at: z, x.",
+        "  2026-03-06  over             x is worse.",
     ]
-    shown = lines({"a": report | {"findings": [finding | {"severity": "notice"}]}}, notices=True)
-    assert shown == ["a: 0 alerts in 60 days after the reference, 0.00 in 30 days", "  2026-02-14  notice  x is worse."]
-    assert lines({"b": {**report, "days": 20, "findings": []}}) == ["b: 0 alerts in 0 days after the reference"]
+    shown = lines({"a": report}, notices=True)
+    assert shown[2:4] == ["  2026-02-14    found: page    x is worse.", "  2026-02-15    found: notice  x is worse."]
+    quiet = {**report, "days": 20, "findings": [], "told": []}
+    assert lines({"b": quiet}) == ["b: 0 incidents, told 0 times in 0 days after the reference"]

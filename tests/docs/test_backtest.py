@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from watchkeeper.analyzers.backtest import backtest
+from watchkeeper.app.backtesting import run, streams
 from watchkeeper.schemas.findings import Severity
 
 TEXT = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
@@ -51,7 +51,8 @@ def test_the_columns_and_the_fields_are_those_of_the_page(tmp_path):
     assert {*table(FILE)} == set(made.columns) - {"carrier"}
     made.write_parquet(tmp_path / "checkout.parquet")
 
-    report = backtest(tmp_path / "checkout.parquet", 28)
+    asked = streams([tmp_path / "checkout.parquet"], tmp_path / "found.json")
+    report = run(asked, 28, 1, lambda *_: None)["checkout"]
 
     (example,) = re.findall(r"^```json\n(.*?)^```", FINDINGS, re.MULTILINE | re.DOTALL)
     shown = json.loads(example)
@@ -61,5 +62,8 @@ def test_the_columns_and_the_fields_are_those_of_the_page(tmp_path):
     assert told
     assert min(finding["day"] for finding in told) >= 32
     assert all(list(finding) == list(shown["findings"][0]) for finding in told)
-    assert [*report, *told[0]] == table(FINDINGS)
+    assert all(list(one) == list(shown["told"][0]) for one in report["told"])
+    assert report["told"][0]["subjects"][0] == "carrier"
+    fields = [*(name for name in report if name != "told"), *told[0], "told", *report["told"][0]]
+    assert list(dict.fromkeys(fields)) == table(FINDINGS)
     assert {finding["severity"] for finding in report["findings"]} <= set(Severity)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Protocol
 
 from watchkeeper.analyzers import backtest_rows
 from watchkeeper.analyzers.backtest_kept import Kept, State, recipe
@@ -32,6 +33,22 @@ Told = Callable[[int, int], object]
 """Hears after each day how many days are done, of how many."""
 
 
+class Listener(Protocol):
+    """Hears everything that is found, evening by evening; what it makes of that is kept with the replay."""
+
+    def begin(self, first: datetime, kept: Any) -> None:
+        """Start with the first day of the file, or go on from what ``keep`` gave."""
+        ...
+
+    def hear(self, findings: Sequence[Finding], watermarks: Mapping[str, datetime]) -> None:
+        """Take one evening: what was found, over or not, and how far each analyzer is."""
+        ...
+
+    def keep(self) -> Any:
+        """Give all that it goes on from, as JSON can hold it."""
+        ...
+
+
 def backtest(
     file: Path,
     reference_days: int,
@@ -39,11 +56,13 @@ def backtest(
     told: Told = lambda _done, _days: None,
     *,
     notices: bool = False,
+    listener: Listener | None = None,
 ) -> dict[str, object]:
     """Replay a Parquet file day by day; the result is the contract of the detection bench.
 
     Needs a column ``ts``; others that are known by name stand in ``docs/backtest.md``, the rest are features.
     ``keep`` is a folder to go on from; it is the caller's to remove. ``notices`` asks those too that never alert.
+    ``listener`` hears all that is found as a live server would take it in.
     """
     frame = backtest_rows.read(file)
     first = backtest_rows.day_of(frame["ts"].min())
@@ -51,7 +70,9 @@ def backtest(
     end = first + days * DAY
     kept = Kept(keep, recipe(file, reference_days, notices=notices)) if keep else None
     before = kept.begin() if kept else None
-    said = _Said(first, before, lambda done: told(done, days))
+    if listener is not None:
+        listener.begin(first, before.heard if before else None)
+    said = _Said(first, before, lambda done: told(done, days), listener)
     facts = FactStore(kept.facts if kept else MEMORY, threads=1)
     try:
         loader = Loader(facts, lambda: end + 30 * DAY)  # late enough that nothing is kept by the minute
@@ -126,26 +147,33 @@ class _Reference:
 class _Said:
     """Keeps what is new on each day."""
 
-    def __init__(self, first: datetime, before: State | None, told: Callable[[int], object]) -> None:
+    def __init__(
+        self, first: datetime, before: State | None, told: Callable[[int], object], listener: Listener | None
+    ) -> None:
         self._first = first
         self._told = told
+        self._listener = listener
         self._open: dict[str, int] = dict(before.loudness) if before else {}
         self.lines: list[dict[str, object]] = list(before.lines) if before else []
 
     def take(self, evaluations: Sequence[Evaluation], watermarks: Mapping[str, datetime]) -> None:
         """Take everything of one evening."""
-        for evaluation in evaluations:
-            for finding in evaluation.findings:
-                if not finding.active:
-                    self._open.pop(finding.fingerprint, None)
-                elif LOUDNESS[finding.severity] > self._open.get(finding.fingerprint, -1):
-                    self._open[finding.fingerprint] = LOUDNESS[finding.severity]
-                    self.lines.append(self._line(finding))
+        findings = [finding for evaluation in evaluations for finding in evaluation.findings]
+        for finding in findings:
+            if not finding.active:
+                self._open.pop(finding.fingerprint, None)
+            elif LOUDNESS[finding.severity] > self._open.get(finding.fingerprint, -1):
+                self._open[finding.fingerprint] = LOUDNESS[finding.severity]
+                self.lines.append(self._line(finding))
+        if self._listener is not None:
+            self._listener.hear(findings, watermarks)
         self._told((max(watermarks.values()) - self._first).days)
 
     def state(self, until: datetime, schedule: Schedule, *, has_reference: bool) -> State:
         """Give what it takes to go on from ``until``."""
-        return State.of(until, has_reference, schedule.watermarks, schedule.open_findings, self._open, self.lines)
+        heard = None if self._listener is None else self._listener.keep()
+        held = schedule.open_findings
+        return State.of(until, has_reference, schedule.watermarks, held, self._open, self.lines, heard)
 
     def _line(self, finding: Finding) -> dict[str, object]:
         return {

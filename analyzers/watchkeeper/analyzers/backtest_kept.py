@@ -21,7 +21,7 @@ from watchkeeper.store import statements
 from watchkeeper.store.facts import references
 from watchkeeper.store.facts.connection import FactStore
 
-FORM = 2
+FORM = 3
 """Raised with every change of what is kept, so that nothing goes on from what another release has left."""
 CHUNK = 2**20
 
@@ -35,6 +35,7 @@ class State(Struct, frozen=True):
     open: list[dict[str, Any]]
     loudness: dict[str, int]
     lines: list[dict[str, object]]
+    heard: Any = None
     recipe: str = ""
 
     @classmethod
@@ -46,10 +47,11 @@ class State(Struct, frozen=True):
         findings: Sequence[Finding],
         loudness: Mapping[str, int],
         lines: Sequence[dict[str, object]],
+        heard: Any,
     ) -> State:
         """Gather it."""
         held = [statements.of(finding) for finding in findings]
-        return cls(until, has_reference, dict(watermarks), held, dict(loudness), list(lines))
+        return cls(until, has_reference, dict(watermarks), held, dict(loudness), list(lines), heard)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TICK_SECONDS = 0.2
 PARTIAL = ".partial"
 THREADS = ("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS")
-ALERTS = ("page", "ticket")
+SHOWN_SUBJECTS = 6
 Hear = Callable[[str, int, int], object]
 """Hears of a stream how many days are done, of how many."""
 
@@ -74,6 +74,7 @@ def replay(stream: Stream, reference_days: int, hear: Hear) -> None:
     """Replay one and write its findings; one that an earlier run has finished is left as it is."""
     from watchkeeper.analyzers.backtest import backtest  # noqa: PLC0415
     from watchkeeper.analyzers.backtest_kept import recipe  # noqa: PLC0415
+    from watchkeeper.app.backtest_told import Told  # noqa: PLC0415
 
     if not stream.file.is_file():
         raise InputError(f"{stream.file}: no such file")
@@ -81,13 +82,16 @@ def replay(stream: Stream, reference_days: int, hear: Hear) -> None:
     if stream.out.is_file() and done.is_file() and done.read_text() == this:
         hear(stream.name, 1, 1)
         return
+    people = Told()
     report = backtest(
         stream.file,
         reference_days,
         stream.keep,
         lambda days, of: hear(stream.name, days, of),
         notices=stream.notices,
+        listener=people,
     )
+    report["told"] = people.lines
     stream.out.parent.mkdir(parents=True, exist_ok=True)
     new = stream.out.with_name(stream.out.name + ".new")
     new.write_text(json.dumps(report, indent=1) + "\n")
@@ -97,16 +101,36 @@ def replay(stream: Stream, reference_days: int, hear: Hear) -> None:
 
 
 def lines(reports: Mapping[str, Mapping[str, Any]], *, notices: bool = False) -> list[str]:
-    """Say what would have been told, and when: each alert (and notice), and how often there was an alert."""
+    """Say what people would have been told, and when; with ``notices`` also each finding on its day, told or not."""
     said: list[str] = []
     for name, report in reports.items():
         first, days = date.fromisoformat(report["first_day"]), report["days"] - report["reference_days"]
-        alerts = [finding for finding in report["findings"] if finding["severity"] in ALERTS]
-        often = f", {30 * len(alerts) / days:.2f} in 30 days" if days > 0 else ""
-        said.append(f"{name}: {len(alerts)} alerts in {max(days, 0)} days after the reference{often}")
-        listed = report["findings"] if notices else alerts
-        said += [f"  {first + timedelta(days=one['day'])}  {one['severity']:<6}  {one['summary']}" for one in listed]
+        told = [one for one in report["told"] if one["kind"] != "resolved"]
+        often = f", {30 * len(told) / days:.2f} in 30 days" if days > 0 else ""
+        incidents = len({one["incident"] for one in told})
+        said.append(
+            f"{name}: {_times(incidents, 'incident')}, told {_times(len(told), 'time')} in {max(days, 0)} days "
+            f"after the reference{often}"
+        )
+        dated = [(one["day"], 0, _message(one)) for one in report["told"]]
+        if notices:
+            dated += [(one["day"], 1, f"  found: {one['severity']:<6}  {one['summary']}") for one in report["findings"]]
+        dated.sort(key=lambda one: one[:2])
+        said += [f"  {first + timedelta(days=day)}  {words}" for day, _, words in dated]
     return said
+
+
+def _message(told: Mapping[str, Any]) -> str:
+    """Write what was told in one line: how loud, what, and where to look first."""
+    if told["kind"] == "resolved":
+        return f"{'over':<15}  {told['summary']}"
+    loud = f"{told['severity']} (update)" if told["kind"] == "updated" else told["severity"]
+    more = ", ".join(told["subjects"][:SHOWN_SUBJECTS])
+    return f"{loud:<15}  {told['summary'].rstrip('.')}. Look first at: {more}."
+
+
+def _times(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _in_processes(asked: Sequence[Stream], reference_days: int, jobs: int, hear: Hear) -> None:

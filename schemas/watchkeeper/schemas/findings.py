@@ -10,6 +10,10 @@ from enum import StrEnum
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
+STRONGER = ", stronger"
+"""In the name of a metric: the same again, so much stronger that who was told of it is told once more."""
+
+
 class Severity(StrEnum):
     """How loud: a page wakes someone, a ticket waits for the morning, a notice is only shown."""
 

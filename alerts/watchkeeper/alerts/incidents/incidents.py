@@ -2,7 +2,9 @@
 
 inactive → pending → firing → resolved. One incident a (service, model): while it is open, every other finding about
 the same service and model joins it. People are told when it fires, when it gets more severe than they were told,
-when a first subject appears that they were not told of, and when it is resolved. Nothing else makes a sound.
+when a first subject appears that they were not told of, when an analyzer says that a known one is much stronger, and
+when it is resolved. Nothing else makes a sound. Errors, calibration and outcomes that turn round are one matter: what
+of it comes within two weeks of what was told is the same fault.
 
 Misleads when two unrelated faults of one model overlap: they are told as one incident, the second as an update.
 """
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from watchkeeper.schemas.findings import DataState, Finding, Json, Severity
+from watchkeeper.schemas.findings import STRONGER, DataState, Finding, Json, Severity
 from watchkeeper.store.control.records import Incident, Member, Phase
 
 LOUDNESS = {Severity.NOTICE: 0, Severity.TICKET: 1, Severity.PAGE: 2}
@@ -23,6 +25,10 @@ SILENT = "seen"
 
 OFFLINE = "data.silence"
 """The analyzer that says who is silent; the subject is the silent place itself."""
+
+ONE_MATTER = frozenset({"error", "calibration", "outcome"})
+"""Subjects that ask in three ways whether answers come true: one fault shows in all of them, on near days."""
+SAME_FAULT = timedelta(days=14)
 
 BLIND = frozenset({DataState.STALE, DataState.ABSENT, DataState.EVALUATOR_ERROR})
 """Data states in which "not active" says nothing: the condition could not be looked at."""
@@ -231,7 +237,8 @@ def _tell(state: Incident, now: datetime, going_on: list[Member]) -> list[Step]:
     untold = [
         member
         for member in ranked(going_on)
-        if LOUDNESS[member.severity] > known or _told_as(member) not in state.told_subjects
+        if LOUDNESS[member.severity] > known
+        or (_told_as(member) not in state.told_subjects and not _same_fault(state, member))
     ]
     if not untold:
         return []
@@ -250,7 +257,22 @@ def _tell(state: Incident, now: datetime, going_on: list[Member]) -> list[Step]:
 
 def _told_as(member: Member) -> str:
     """Name what people were told of: who knows that a site loses events does not know that it is offline."""
-    return f"{member.subject} (offline)" if member.analyzer == OFFLINE else member.subject
+    if member.analyzer == OFFLINE:
+        return f"{member.subject} (offline)"
+    _, mark, times = member.metric.partition(STRONGER)
+    return f"{member.subject}{mark}{times}"
+
+
+def _same_fault(state: Incident, member: Member) -> bool:
+    """Whether it is another measure of what people were told of (as strong), and began within days of that."""
+    return member.subject in ONE_MATTER and any(
+        other.subject in ONE_MATTER
+        and _told_as(other) in state.told_subjects
+        and (STRONGER in other.metric) >= (STRONGER in member.metric)
+        and LOUDNESS[other.severity] >= LOUDNESS[member.severity]
+        and abs(member.first_at - other.first_at) <= SAME_FAULT
+        for other in state.alerting
+    )
 
 
 def _member(state: Incident, fingerprint: str) -> Member | None:

@@ -2,10 +2,10 @@
 
 Every feature, the scores, matured outcomes, segments and operations are watched by day against the kept reference, with
 one budget of false alerts for all of them together. One incident a model: it speaks for a new subject or a much
-stronger one, never daily. A loss (errors, calibration, segments, latency, failures, cost) is a page; a change of the
-inputs alone is a ticket, and says whether any loss moves with it. Misleads where the reference is not like the rest of
-the year: a season is a change too, told once. ``alerts_per_month`` is an upper bound; on real days that change nothing
-about a third of it is spent.
+stronger one. What was said is a finding again every third day while it holds, and told once. A loss (errors,
+calibration, segments, latency, failures, cost) is a page; a change of the inputs alone is a ticket, and says whether
+any loss moves with it. Misleads where the reference is not like the rest of the year: a season is a change too, told
+once. ``alerts_per_month`` is an upper bound; on real days that change nothing about a third of it is spent.
 Sources stand in the files of ``verdict/core``; the design is measured in docs/detection.md.
 """
 
@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary, ref
+
+import numpy as np
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
@@ -26,7 +29,7 @@ from watchkeeper.analyzers.verdict.core import effect, movement
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
 from watchkeeper.analyzers.verdict.core.incident import Alert
 from watchkeeper.schemas.declared import Declarations
-from watchkeeper.schemas.findings import Evidence, Finding, Json, Severity, Window
+from watchkeeper.schemas.findings import STRONGER, Evidence, Finding, Json, Severity, Window
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Requests, Showing, WithAnyValue, WithValue, Wrong
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
 
 SHOWN = 7
+SAID_AGAIN = 3
+"""Days after which what still holds is a finding again: an incident of which nothing is heard for a week is over."""
 _ANY = Requests("cost")
 _OF_OPERATIONS = {
     "latency": Requests("latency", 0.0),
@@ -83,6 +88,7 @@ class Change:
                 readings += self._readings(scope, course, day)
             alerts = course.alerts[day - course.length]
             findings += [self._finding(scope, course, alert) for alert in alerts]
+            findings += [self._finding(scope, course, alert) for alert in _going_on(course, day)]
         return Evaluation(tuple(findings), tuple(readings), frozenset(judged))
 
     def recompute(self, snapshot: Snapshot) -> float:
@@ -130,7 +136,7 @@ class Change:
             analyzer=self.name,
             service=scope.service,
             model=scope.model,
-            metric=self.metric if alert.time == 1 else f"{self.metric}, stronger ({alert.time})",
+            metric=self.metric if alert.time == 1 else f"{self.metric}{STRONGER} ({alert.time})",
             subjects=names,
             window=window,
             as_of=scope.as_of,
@@ -143,6 +149,18 @@ class Change:
             unit="share" if channel.share else "",
             examples=_examples(scope, channel, observed > reference, window),
         )
+
+
+def _going_on(course: Course, day: int) -> list[Alert]:
+    """Give what was said on earlier days of this incident and still holds: so that nobody is told that it is over."""
+    place = day - course.length
+    opened = next((one + 1 for one in range(place - 1, -1, -1) if not course.states[one].open), 0)
+    said = {alert.subjects[0].name: alert for alerts in course.alerts[opened:place] for alert in alerts}
+    said = {name: alert for name, alert in said.items() if (day - alert.day) % SAID_AGAIN == 0}
+    anew = {alert.subjects[0].name for alert in course.alerts[place]}
+    over = np.flatnonzero(course.strengths[:, place] > 1).tolist() if said else []
+    holding = {course.channels[one].subject for one in over}
+    return [replace(alert, day=day) for name, alert in said.items() if name in holding - anew]
 
 
 def _days(course: Course, channel: Channel, start: int, end: int) -> list[list[float]]:
