@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from watchkeeper.store.facts import tables
 from watchkeeper.store.sql import literal
 
 MEMORY = ":memory:"
+PATIENCE_SECONDS = 10.0
+"""How long a checkpoint waits for readers of what was replaced."""
+log = logging.getLogger("watchkeeper.server")
 
 
 _COPY = """
@@ -124,10 +129,29 @@ class FactStore:
         block, total, free = (int(str(number)) for number in row)
         return FileSize(block * total, block * free)
 
-    def checkpoint(self) -> None:
-        """Fold the log into the file: for idle moments, it takes up to a second."""
-        with self._write:
-            self._connection.execute("CHECKPOINT")
+    def checkpoint(self, patience: float | None = None) -> bool:
+        """Fold the log into the file: for idle moments, it takes up to a second. False where it could not be done.
+
+        While somebody still reads what an update or a change of the schema replaced, DuckDB folds nothing; that is
+        waited for, ``patience`` seconds (10) at most. Nothing is lost then: the log holds it, and the next one folds it.
+
+        Raises:
+            StoreUnavailable: the disk is full, or gone.
+        """
+        end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
+        while True:
+            try:
+                with self._write:
+                    self._connection.execute("CHECKPOINT")
+            except duckdb.TransactionException as error:
+                if time.monotonic() >= end:
+                    log.warning("the log of %s is not folded into the file now: %s", self._path, error)
+                    return False
+                time.sleep(0.1)
+            except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+                raise StoreUnavailable(f"the facts cannot be written: {error}. Free disk or memory") from error
+            else:
+                return True
 
     def close(self) -> None:
         """Checkpoint and let the file go."""
