@@ -133,7 +133,7 @@ class FactStore:
         """Fold the log into the file: for idle moments, it takes up to a second. False where it could not be done.
 
         While somebody still reads what an update or a change of the schema replaced, DuckDB folds nothing; that is
-        waited for, ``patience`` seconds (10) at most. Nothing is lost then: the log holds it, and the next one folds it.
+        waited for, ``patience`` seconds (10) at most. Nothing is lost then: the log holds it until the next one.
 
         Raises:
             StoreUnavailable: the disk is full, or gone.
