@@ -232,6 +232,7 @@ class Client:
 
         ``inputs`` makes the features from the function's arguments, ``outputs`` fields (also ``id``) from its result;
         without it a bool, number or text that is returned is the prediction. An exception is logged and goes on.
+        A generator is logged when it ends, with the time to its first item as ``ttft_ms``; ``outputs`` gets all items.
         """
         from ._predict import Predict  # noqa: PLC0415  # it loads inspect
 

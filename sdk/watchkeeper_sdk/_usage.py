@@ -27,6 +27,7 @@ def tokens_of(response: object) -> Tokens | None:
     >>> tokens_of({"input_tokens": 20, "cache_read_input_tokens": 80, "output_tokens": 9})
     {'input': 20, 'cache_read': 80, 'cache_write': 0, 'output': 9, 'reasoning': 0}
     """
+    response = _within(response)
     usage = next((found for found in (_get(response, name) for name in _USAGES) if found is not None), response)
     if _has(usage, "prompt_tokens"):
         return _chat(usage)
@@ -39,7 +40,14 @@ def tokens_of(response: object) -> Tokens | None:
 
 def model_of(response: object) -> str | None:
     """The model that answered, as the response names it."""
+    response = _within(response)
     return next((name for name in (_get(response, field) for field in _MODELS) if isinstance(name, str) and name), None)
+
+
+def _within(response: object) -> object:
+    """Open the last event of an OpenAI stream of responses: it carries the whole one."""
+    inner = _get(response, "response")
+    return inner if any(_get(inner, usage) is not None for usage in _USAGES) else response
 
 
 def _chat(usage: object) -> Tokens:

@@ -101,6 +101,14 @@ def test_a_bad_row_costs_no_other() -> None:
     assert [made.id for made in events.predictions] == ["chatcmpl-1"]
 
 
+def test_a_broken_line_costs_no_other() -> None:
+    row = json.dumps(PAYLOAD).encode()
+    for broken in (b'{"id": "x"', b'{"id": NaN}', b"\xff"):
+        taken, events = decoded(row + b"\n" + broken + b"\r\n\n" + row.replace(b"chatcmpl-1", b"chatcmpl-2"))
+        assert [(reject.index, reject.reason) for reject in taken.rejected] == [(1, "a payload is a JSON object")]
+        assert [made.id for made in events.predictions] == ["chatcmpl-1", "chatcmpl-2"]
+
+
 def test_a_reject_can_be_corrected_and_holds_no_text() -> None:
     wrong = PAYLOAD | {"id": "", "end_user": "a@example.org"}
     [reject] = decoded(json.dumps([wrong]).encode())[0].rejected

@@ -137,6 +137,18 @@ def test_without_a_usage_nothing_is_made_up(nothing):
     assert tokens_of(nothing) is None
 
 
+@pytest.mark.parametrize("form", [dict, named])
+def test_the_last_event_of_a_stream_is_enough(form):
+    counts = {"input_tokens": 100, "input_tokens_details": {"cached_tokens": 60}, "output_tokens": 5}
+    response = {"type": "response.completed", "response": {"model": "gpt-5", "usage": counts}}
+    chunk = {"model": "gpt-5", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+    delta = {"type": "message_delta", "usage": {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 2}}
+    assert tokens_of(form(response)) == classes(input=40, cache_read=60, output=5)
+    assert tokens_of(form(chunk)) == classes(input=7, output=2)
+    assert tokens_of(form(delta)) == classes(input=3, cache_read=4, output=2)
+    assert model_of(form(response)) == "gpt-5"
+
+
 def test_a_call_is_logged_with_its_model_and_tokens(sink, client):
     response, tokens = GOLDEN["anthropic message"]
     event_id = client.log_llm(named(response), provider="anthropic", latency_ms=1200.5, prediction="refund")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import time
 
 import pytest
 
@@ -76,3 +78,73 @@ def test_functions_that_fail_to_describe_harm_nobody(sink, client):
     assert client.flush(5)
     assert len(sink.rows()) == 1
     assert client.stats().adjusted == {"inputs": 1, "outputs": 1}
+
+
+def test_a_generator_is_logged_when_it_ends(sink, client):
+    @client.predict(model="stream", outputs=lambda items: {"prediction": "".join(items)})
+    def stream(count):
+        """Words."""
+        sent = []
+        for number in range(count):
+            time.sleep(0.02)
+            sent.append((yield f"w{number}"))
+        return sent
+
+    @client.predict(model="broken")
+    def broken():
+        yield 1
+        raise TimeoutError
+
+    @client.predict(model="empty")
+    def empty():
+        yield from ()
+
+    assert inspect.isgeneratorfunction(stream)
+    assert list(stream(3)) == ["w0", "w1", "w2"]
+    with pytest.raises(TimeoutError):
+        list(broken())
+    assert list(empty()) == []
+    left = stream(3)
+    assert next(left) == "w0"
+    left.close()
+    talked = stream(2)
+    next(talked)
+    assert talked.send("hi") == "w1"
+    with pytest.raises(StopIteration) as ended:
+        talked.send("ho")
+    assert ended.value.value == ["hi", "ho"]
+    assert client.flush(10)
+    whole, failed, nothing, stopped, spoken = sink.rows()
+    assert (whole["prediction"], whole["latency_ms"] > whole["ttft_ms"] > 15) == ("w0w1w2", True)
+    assert whole["latency_ms"] > 55
+    assert (failed["status"], failed["error_class"], "ttft_ms" in failed) == ("error", "timeout", True)
+    assert "ttft_ms" not in nothing
+    assert (stopped["status"], stopped["error_class"]) == ("error", "cancelled")
+    assert spoken["prediction"] == "w0w1"
+
+
+def test_an_asynchronous_generator_too(sink, client):
+    closed = []
+
+    @client.predict(model="stream", outputs=lambda items: {"prediction": "".join(items)})
+    async def stream(count):
+        try:
+            for number in range(count):
+                await asyncio.sleep(0.02)
+                yield f"w{number}"
+        finally:
+            closed.append(count)
+
+    async def run():
+        assert [item async for item in stream(2)] == ["w0", "w1"]
+        left = stream(5)
+        assert await anext(left) == "w0"
+        await left.aclose()
+
+    assert inspect.isasyncgenfunction(stream)
+    asyncio.run(run())
+    assert closed == [2, 5]
+    assert client.flush(10)
+    whole, stopped = sink.rows()
+    assert (whole["prediction"], whole["latency_ms"] > whole["ttft_ms"] > 15) == ("w0w1", True)
+    assert (stopped["status"], stopped["error_class"]) == ("error", "cancelled")

@@ -143,6 +143,9 @@ def _rows(body: bytes) -> Sequence[Raw]:
     try:
         return [msgspec.json.decode(body, type=Raw)]  # one object over several lines
     except _UNREADABLE as error:
+        lines = [Raw(line) for line in body.splitlines() if line.strip()]
+        if any(_payload(line) for line in lines):
+            return lines  # a broken line costs no other
         raise NotDecodable(f"the body is no JSON: {error}") from None
 
 
