@@ -24,7 +24,7 @@ $(STAMP): requirements/build.txt requirements/all.txt pyproject.toml sdk/pyproje
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e . -e sdk
 	@touch $@
 
-demo: $(STAMP)   ## a year of real flights, one planted fault: ARGS=--check for a run without a browser
+demo: $(STAMP)   ## nine months of real flights, one planted fault: ARGS=--check for a run without a browser
 	@$(BIN)/watchkeeper demo $(ARGS)
 
 test: $(STAMP)   ## every test that pip alone can run: ARGS="-k name" for a part

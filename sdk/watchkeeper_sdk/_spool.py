@@ -137,7 +137,9 @@ class Spool:
             if self._opened() and self._writer is not None and self._writer.append(number, line):
                 self._on_disk = True
                 return
-            self._ledger.complain("memory", f"no disk takes events ({self.home or 'no folder'}): they wait in memory")
+            if self._settings.spool_dir != "":  # who asked for memory knows
+                words = f"no disk takes events ({self.home or 'no folder'}): they wait in memory"
+                self._ledger.complain("memory", words)
         reason = None if mark == LOST else self.memory.put(number, line)
         if reason:
             self._ledger.drop(reason, 1)

@@ -94,6 +94,7 @@ def test_one_line(client: Client, told: str) -> None:
         "cost": "not known: no value model is declared",
         "impact": None,
         "owner": "operations",
+        "onset": "2026-02-28T10:00:00Z",
         "opened_at": "2026-03-01T10:00:00Z",
         "fired_at": "2026-03-01T10:00:00Z",
         "last_active_at": "2026-03-02T10:00:00Z",

@@ -30,6 +30,7 @@ def test_help_names_every_command_and_what_the_exit_codes_mean():
     commands = set(re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE))
     assert commands >= {"serve", "dashboard", "demo", "apply", "import", "backtest", "doctor", "config"}
     assert "Exit codes: 0 done" in done.stdout
+    assert not re.findall(r"^  \w.*\.\.\.$", done.stdout, re.MULTILINE), "no line is cut off"
     assert (done.returncode, run("--version").stdout.strip()) == (0, __version__)
 
 
@@ -95,7 +96,11 @@ def test_apply_says_what_changed_and_applying_again_changes_nothing(tmp_path):
     (folder / "one.yaml").write_text(
         "apiVersion: watchkeeper/v1\nkind: System\nmetadata: {name: shop}\nspec: {services: [shop], owner: shop-team}\n"
     )
-    first = json.loads(run("apply", folder, "--data-dir", tmp_path / "data", "--json").stdout)
-    again = json.loads(run("apply", folder, "--data-dir", tmp_path / "data", "--json").stdout)
+    told = run("apply", folder, "--data-dir", tmp_path / "data", "--json")
+    assert f"{tmp_path / 'data'} was made for this" in told.stderr, "else it goes unseen past the server's own"
+    first = json.loads(told.stdout)
+    told = run("apply", folder, "--data-dir", tmp_path / "data", "--json")
+    again = json.loads(told.stdout)
+    assert told.stderr == "", "the folder was there already"
     assert [len(first[word]) for word in ("added", "changed", "unchanged", "removed")] == [1, 0, 0, 0]
     assert [len(again[word]) for word in ("added", "changed", "unchanged", "removed")] == [0, 0, 1, 0]

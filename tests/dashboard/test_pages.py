@@ -62,6 +62,7 @@ def test_fleet_health_in_trouble(serve: Serve, open_page: Open) -> None:
     words = texts(app)
     assert "#### carrier of **flight\\-delay**" in words
     assert "6 services · last 7 days · data complete to 08:59 UTC (99.98\u2009% of what was sent)" in words
+    assert "8 of 10 judged alerts were acted on (13 alerts in all)" in words
     assert "**Not known:**" in words
     assert "What is real in this demo" in words
     assert [metric.label for metric in app.metric] == [
@@ -90,8 +91,53 @@ def test_an_empty_server_shows_how_to_get_started(serve: Serve, open_page: Open,
     assert not app.exception
     words = texts(app)
     assert app.title[0].value == "Get started"
-    for way in ("watchkeeper demo", "watchkeeper import FILE", "wk.log_prediction(", "curl "):
+    for way in ("watchkeeper demo", "watchkeeper import FILE --service", "wk.log_prediction(", "curl "):
         assert way in words
+    assert "Authorization" not in words
+
+
+def test_the_ways_in_of_a_server_that_asks_for_a_key_carry_one(
+    serve: Serve, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHKEEPER_API_KEY", "secret")
+    words = texts(open_page(serve("empty").url, "fleet"))
+    assert 'Authorization: Bearer $WATCHKEEPER_API_KEY"' in words
+    assert "secret" not in words
+
+
+def test_events_that_were_all_turned_away_are_not_waited_for(serve: Serve, open_page: Open) -> None:
+    stub = serve("empty")
+    made, reasons = stub.world.status, [{"kind": "predictions", "field": "model", "reason": "is missing", "n": 31}]
+    stub.world.status = lambda: made() | {"rejected": 31}  # type: ignore[method-assign]
+    stub.world.rejects = lambda: {"reasons": reasons}  # type: ignore[method-assign]
+    words = texts(open_page(stub.url, "fleet"))
+    assert "31 events came and none could be used. The most frequent reason: `model`: is missing." in words
+    assert "No event has come" not in words
+
+
+def test_an_alert_of_another_system_is_told_before_the_first_event(serve: Serve, open_page: Open) -> None:
+    stub = serve("empty")
+    posted = [stub.world._flights()]
+    stub.world.incidents = lambda state="open": posted if state != "resolved" else []  # type: ignore[method-assign]
+    app = open_page(stub.url, "fleet")
+    assert not app.exception
+    assert "#### carrier of **flight\\-delay**" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "params", "says"),
+    [
+        ("model", {"model": "gone/away"}, "There is no model gone\\/away"),
+        ("model", {"model": "flight-delay", "feature": "gone"}, "There is no input gone in this window"),
+        ("objectives", {"slo": "gone"}, "There is no objective gone"),
+    ],
+)
+def test_an_address_that_names_what_is_not_there_says_so(
+    serve: Serve, open_page: Open, page: str, params: dict[str, str], says: str
+) -> None:
+    app = open_page(serve().url, page, **params)
+    assert not app.exception
+    assert [says in warning.value for warning in app.warning] == [True]
 
 
 def test_the_first_event_turns_get_started_into_the_dashboard(serve: Serve, open_page: Open) -> None:
@@ -280,6 +326,7 @@ def test_the_inbox_lists_the_worst_first_and_opens_one(serve: Serve, open_page: 
         element.value for element in app.markdown if "flight\\-delay" in element.value or "support" in element.value
     ]
     assert "flight\\-delay" in rows[0]
+    assert "since Wed 04\\:50 UTC · noticed 5" in texts(app), "the same onset as on Fleet health and the evidence"
     app.button(key="open-inc-7f3a").click().run()
     assert not app.exception
     assert app.title[0].value.startswith("carrier of")

@@ -34,7 +34,7 @@ def test_the_worst_incident_is_the_sentence(degraded: tuple[asked.Head, asked.Fl
     assert said.word == "Act now"
     assert said.tone == "orange"
     assert said.sentence.startswith("carrier of **flight\\-delay**\\: 'JBU' makes 16 %")
-    assert said.facts.startswith("since Wed 04:50 · noticed 5")
+    assert said.facts.startswith("since Wed 04:50 UTC · noticed 5")
     assert "costs about $1" in said.facts
     assert said.facts.endswith("1 more incident open")
     assert said.incident is not None
@@ -156,6 +156,12 @@ def test_usefulness_counts_only_what_was_judged() -> None:
 def test_an_incident_began_when_its_findings_say(degraded: tuple[asked.Head, asked.Fleet]) -> None:
     story = degraded[0].worst
     assert story is not None
-    assert story.onset == ONSET
+    assert story.began == degraded[0].incidents[0].began == ONSET, "the list says the same as the evidence"
     assert story.opened_at > ONSET
-    assert verdict.began(degraded[0].incidents[1]) == degraded[0].incidents[1].opened_at
+    old = msgspec.structs.replace(story, onset=None)
+    assert old.began == old.opened_at
+
+
+def test_the_times_of_an_incident_that_is_over(degraded: tuple[asked.Head, asked.Fleet]) -> None:
+    over = msgspec.structs.replace(degraded[0].incidents[0], state="resolved", resolved_at=ONSET + timedelta(days=2))
+    assert verdict.times(over, NOW) == ["Wed 04:50 UTC for 2.0\u2009days", "noticed 5\u2009h later"]

@@ -165,7 +165,7 @@ class World:
     def _incident(self, identity: str, **fields: object) -> Json:
         by = self.acknowledged.get(identity)
         return {
-            "id": identity, "data_state": "ok", "episode": 1, "acknowledged_by": by,
+            "id": identity, "onset": fields["opened_at"], "data_state": "ok", "episode": 1, "acknowledged_by": by,
             "acknowledged_at": iso(NOW) if by else None, "resolved_at": None, "fired_at": None, "cost": "not known: no value model is declared",
             "impact": None, "owner": None, "analyzers": [], "evidence_url": "", "feedback": self._said(identity), **fields,
         }  # fmt: skip
@@ -174,7 +174,7 @@ class World:
         return self._incident(
             "inc-7f3a", service="flight-delay", model="delay-gbm", state="firing", severity="page",
             title="carrier of flight-delay: 'JBU' makes 16 % of the rows since 18 Nov and was never seen in the reference; 'B6' (16 % in the reference) has vanished.",
-            subjects=["carrier", "error"], opened_at=iso(ONSET + timedelta(hours=3)), fired_at=iso(ONSET + timedelta(hours=5)),
+            subjects=["carrier", "error"], onset=iso(ONSET), opened_at=iso(ONSET + timedelta(hours=3)), fired_at=iso(ONSET + timedelta(hours=5)),
             owner="ops-planning", cost="about 1 840 USD a day (92 more late planes missed a day at 20 USD each)",
             impact={"per_day": 1840.0, "currency": "USD", "basis": "92 more late planes missed a day at 20 USD each"},
         )  # fmt: skip
@@ -229,7 +229,7 @@ class World:
                 "since": iso(ONSET), "effect": None, "unit": "share", "interval": None, "severity": "ticket",
                 "data_state": "ok", "active": True, **rest,
             }  # fmt: skip
-            return finding | {"alerting": alerting, "first": None}
+            return finding | {"alerting": alerting}
 
         snapshot = {"windows": [[970, 5990], [961, 5900]], "reference": [[0, 930]] * 5, "tests": 8, "value": "JBU",
                     "value_rows": 958, "vanished": "B6"}  # fmt: skip

@@ -306,6 +306,15 @@ def test_what_is_too_old_is_dropped_also_of_the_dead(sink, script, connect, spoo
     assert "spool is full" in caplog.text
 
 
+def test_who_asks_for_memory_is_not_warned_of_it(sink, connect, caplog):
+    client = connect(spool_dir="")
+    ids = [client.log_prediction()]
+    assert client.flush(5)
+    assert sink.ids() == Counter(ids)
+    assert client.stats().spool == "memory"
+    assert not caplog.records
+
+
 def test_a_folder_that_cannot_be_written_means_memory(sink, connect, tmp_path, caplog, conserved):
     (tmp_path / "file").write_text("not a folder")
     client = connect(spool_dir=str(tmp_path / "file" / "spool"))

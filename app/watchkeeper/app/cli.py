@@ -49,7 +49,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
 ) -> None:
-    """Run the server: ingest, analyzers, alerts and API in one process."""
+    """Run the server: ingest, analyzers, alerts and API."""
     given = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
     settings, _ = options.explained(config, given)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # its frames are small here: more threads cost more than they give
@@ -81,7 +81,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of the server; 0 takes a free one.")] = 0,
     dashboard_port: Annotated[int, typer.Option(help="Port of the dashboard; 0 takes a free one.")] = 0,
 ) -> None:
-    """Replay a year of real flights with one quiet fault, in a temporary folder."""
+    """Replay nine months of real flights with one quiet fault."""
     from watchkeeper.app.demo.run import run  # noqa: PLC0415
 
     raise typer.Exit(0 if run(check=check, port=port, dashboard_port=dashboard_port) else CHECK_FAILED)
@@ -96,13 +96,20 @@ def apply(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate a folder of declared files, all of them, and put them in force."""
+    """Check a folder of declared files and put it in force. All of it, or none and every reason why."""
     from watchkeeper.app.declaring import apply_folder  # noqa: PLC0415
 
     settings = options.settings(config, data_dir)
+    new = not settings.control.url and not settings.data_dir.exists()
     report = apply_folder(settings, folder)
     lines = [f"{word}: {name}" for word, names in report.items() for name in names]
     options.show(report, as_json, lambda: lines or ["nothing is declared in that folder"])
+    if new:
+        typer.echo(
+            f"watchkeeper: the data folder {settings.data_dir} was made for this: a server with another one does not "
+            "see it; name the server's with --data-dir",
+            err=True,
+        )
 
 
 @cli.command("import")
@@ -115,7 +122,7 @@ def import_file(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a file of logs to the server; the same file again adds nothing."""
+    """Send a file of logs to the server. The same file again adds nothing."""
     from watchkeeper.app.importing import Import, Target, pause  # noqa: PLC0415
     from watchkeeper.app.log_files import rows, survey  # noqa: PLC0415
 
@@ -148,7 +155,7 @@ def backtest(
     ] = None,
     notices: Annotated[bool, typer.Option("--notices", help="Also what is only shown; over twice the time.")] = False,
 ) -> None:
-    """Replay files day by day, no look-ahead: what would we have been told, and when?"""
+    """Say what we would have been told, and when. Replays files day by day, without looking ahead."""
     from watchkeeper.app.backtesting import lines, run, streams  # noqa: PLC0415
 
     with options.bars() as hear:
@@ -160,7 +167,7 @@ def backtest(
 
 @cli.command()
 def doctor(config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """Check ports, clock, write access, versions and events; say what to do next."""
+    """Say what is wrong here, and what to do next. Checks ports, clock, write access, versions and events."""
     from watchkeeper.app.doctor import examine  # noqa: PLC0415
 
     settings = options.settings(config)

@@ -14,7 +14,7 @@ ICON = str(Path(__file__).with_name("icon.svg"))
 
 def main() -> None:
     """Show the page that the URL names."""
-    st.set_page_config(page_title="Watchkeeper", page_icon=ICON, layout="wide")
+    st.set_page_config(page_icon=ICON, layout="wide")
     st.logo(ICON, size="large")
     pages = {
         "Watch": [
@@ -26,7 +26,9 @@ def main() -> None:
         "Review": [links.page(links.INCIDENT, incident.page)],
         "Set up": [links.page(links.START, start.page)],
     }
-    st.navigation(pages).run()
+    shown = st.navigation(pages)
+    st.set_page_config(page_title=f"{shown.title} · Watchkeeper")  # two tabs can be told apart
+    shown.run()
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def evidence(client: Client, identity: str, now: datetime) -> Evidence:
     """Ask for one incident, then for what surrounds its onset."""
     story = client.incident(identity)
     finding = story.leading
-    onset = story.onset
+    onset = story.began
     end = min(now, (story.resolved_at or now) + AFTER)
     span = (min(onset - BEFORE, end - BEFORE), end)
     ask = _Asking(client, {"start": span[0], "end": _after(end), "service": story.service, "model": story.model})

@@ -173,9 +173,9 @@ def since(moment: datetime, now: datetime) -> str:
 
     >>> now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
     >>> since(datetime(2026, 11, 18, 4, 50, tzinfo=UTC), now)
-    'since Wed 04:50'
+    'since Wed 04:50 UTC'
     """
-    return f"since {clock(moment, now)}"
+    return f"since {clock(moment, now)} UTC"
 
 
 def duration(span: timedelta) -> str:

@@ -20,7 +20,7 @@ class Place:
 
 FLEET = Place("Fleet health", "", ":material/monitor_heart:")
 MODEL = Place("Model", "model", ":material/show_chart:")
-INCIDENT = Place("Evidence", "incident", ":material/fact_check:")
+INCIDENT = Place("Incidents", "incident", ":material/fact_check:")
 TELEMETRY = Place("Telemetry", "telemetry", ":material/sensors:")
 OBJECTIVES = Place("Objectives", "objectives", ":material/flag:")
 START = Place("Get started", "get-started", ":material/rocket_launch:")

@@ -281,6 +281,7 @@ class Incident(Row, frozen=True, kw_only=True):
     cost: str = ""
     impact: Impact | None = None
     owner: str | None = None
+    onset: Time | None = None
     opened_at: Time
     fired_at: Time | None = None
     resolved_at: Time | None = None
@@ -293,6 +294,16 @@ class Incident(Row, frozen=True, kw_only=True):
     def open(self) -> bool:
         """Whether it still holds."""
         return self.state in {"pending", "firing"}
+
+    @property
+    def began(self) -> datetime:
+        """When what its first finding says began: often before it was noticed."""
+        return self.onset or self.opened_at
+
+    @property
+    def noticed(self) -> datetime:
+        """When somebody was told, or could have been."""
+        return self.fired_at or self.opened_at
 
 
 class Incidents(Row, frozen=True, kw_only=True):
@@ -345,20 +356,13 @@ class Finding(Row, frozen=True, kw_only=True):
 
 
 class Member(Finding, frozen=True, kw_only=True):
-    """The latest finding about one condition of an incident, and the first one where that was another.
+    """The latest finding about one condition of an incident.
 
     ``alerting`` False: a notice that is only context. ``active`` False: the condition no longer holds.
     """
 
     alerting: bool = True
     active: bool = True
-    first: Finding | None = None
-
-    @property
-    def onset(self) -> datetime | None:
-        """When it began, as far as its findings know."""
-        known = [one.since or (one.window.start if one.window else None) for one in (self, self.first) if one]
-        return min((moment for moment in known if moment is not None), default=None)
 
 
 class Moment(Row, frozen=True, kw_only=True):
@@ -398,11 +402,6 @@ class IncidentStory(Incident, frozen=True, kw_only=True):
     def leading(self) -> Member | None:
         """The finding that says best what is wrong."""
         return self.findings[0] if self.findings else None
-
-    @property
-    def onset(self) -> datetime:
-        """When that began: often before it was noticed."""
-        return (self.leading.onset if self.leading else None) or self.opened_at
 
 
 class Unseen(Row, frozen=True, kw_only=True):

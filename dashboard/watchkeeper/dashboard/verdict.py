@@ -10,6 +10,7 @@ from typing import Literal
 from watchkeeper.dashboard import asked, judged, rows
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.series import DRIFT_MUCH, Key, latest
+from watchkeeper.schemas.findings import SPOKEN
 
 Tone = Literal["orange", "gray"]
 STATES = ("Act now", "Degrading", "Watching", "Silent", "Healthy", "Quiet")
@@ -20,6 +21,11 @@ STATES_HELP = (
     "Act now: an open page. Degrading: an open ticket. Watching: seen once, not yet told. "
     "Silent: no request in the last 24 h. Healthy: objectives kept, no incident. "
     "Quiet: no incident, but no objective either, so nobody said what good is."
+)
+GRADES_HELP = (
+    "A: by chance less than once in a million, and 1,000 rows or more. B: less than once in a thousand. "
+    "C: less than once in twenty, or a rule without a test. D: few rows. "
+    "All are corrected for what was tested beside it."
 )
 
 
@@ -52,6 +58,15 @@ def said(incident: rows.Incident) -> str:
     if isinstance(incident, rows.IncidentStory) and incident.leading and incident.leading.summary:
         return incident.leading.summary
     return incident.title or f"{', '.join(incident.subjects) or 'something'} of {incident.service}"
+
+
+def spoken(subjects: Iterable[str]) -> list[str]:
+    """Name subjects as messages do.
+
+    >>> spoken(["attempts", "carrier"])
+    ['retries', 'carrier']
+    """
+    return [SPOKEN.get(subject, subject) for subject in subjects]
 
 
 def fleet(head: asked.Head, numbers: asked.Fleet | None) -> Verdict:
@@ -103,18 +118,23 @@ def of_incident(incident: rows.Incident, now: datetime, more: int = 0) -> Verdic
 
 def _facts(incident: rows.Incident, now: datetime) -> list[str]:
     """Say since when, when it was noticed, and what it costs."""
-    facts = [fmt.since(began(incident), now)]
-    late = (incident.fired_at or incident.opened_at) - began(incident)
-    if late >= timedelta(hours=1):
-        facts.append(f"noticed {fmt.duration(late)} later")
+    facts = times(incident, now)
     if incident.impact is not None:
         facts.append(f"costs about {fmt.money(incident.impact.per_day, incident.impact.currency)} a day")
+    else:
+        facts.append("what it costs is not known")
     return facts
 
 
-def began(incident: rows.Incident) -> datetime:
-    """Give when it began, as far as is known: of a list only when it was noticed."""
-    return incident.onset if isinstance(incident, rows.IncidentStory) else incident.opened_at
+def times(incident: rows.Incident, now: datetime) -> list[str]:
+    """Say since when it holds (or from when for how long it did), and how much later it was noticed."""
+    if incident.open:
+        facts = [fmt.since(incident.began, now)]
+    else:
+        lasted = fmt.duration((incident.resolved_at or now) - incident.began)
+        facts = [f"{fmt.clock(incident.began, now)} UTC for {lasted}"]
+    late = incident.noticed - incident.began
+    return facts + ([f"noticed {fmt.duration(late)} later"] if late >= timedelta(hours=1) else [])
 
 
 def about(service: str, sentence: str) -> str:
@@ -180,9 +200,17 @@ def completeness(status: rows.Status) -> str:
     much = "how much was sent is not known"
     if status.completeness is not None:
         much = f"{fmt.completeness(status.completeness)} of what was sent"
-    behind = status.evaluated_to is not None and status.complete_to - status.evaluated_to > timedelta(days=2)
-    read = f" · analyzed to {fmt.clock(status.evaluated_to, status.now)}" if behind and status.evaluated_to else ""
+    read = (
+        f" · analyzed to {fmt.clock(status.evaluated_to, status.now)}" if behind(status) and status.evaluated_to else ""
+    )
     return f"{to} ({much}){read}"
+
+
+def behind(status: rows.Status) -> bool:
+    """Say whether the analyzers have days to catch up with: what only they know is not known yet."""
+    if status.complete_to is None or status.evaluated_to is None:
+        return False
+    return status.complete_to - status.evaluated_to > timedelta(days=2)
 
 
 def heard(ledger: rows.Telemetry) -> Verdict:

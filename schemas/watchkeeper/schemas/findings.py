@@ -85,6 +85,10 @@ class ErrorBudget:
     burn_limit: float | None = None
 
 
+SPOKEN = {"ok": "failed requests", "checks": "failed checks", "attempts": "retries"}
+"""Subjects that are fields of events and say little as the name of what is wrong; messages and pages say these."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Why to believe it.

@@ -128,7 +128,10 @@ class VerdictOut(BaseModel):
 
 
 class IncidentOut(BaseModel):
-    """One incident as a line of a list; ``held_by`` says what keeps it from being told."""
+    """One incident as a line of a list; ``held_by`` says what keeps it from being told.
+
+    ``onset``: when what its first finding says began, often before ``opened_at``, when that was found.
+    """
 
     id: str
     service: str
@@ -143,6 +146,7 @@ class IncidentOut(BaseModel):
     cost: str
     impact: ImpactOut | None
     owner: str | None
+    onset: datetime
     opened_at: datetime
     fired_at: datetime | None
     last_active_at: datetime

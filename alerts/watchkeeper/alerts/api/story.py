@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from watchkeeper.alerts.api import models as shapes
@@ -28,6 +29,7 @@ def lines(tx: Transaction, found: Sequence[Incident], links: Links) -> list[shap
         shapes.IncidentOut(
             **_line(
                 incident,
+                latest,
                 compose(_now(incident), incident, latest, in_force, links.incident),
                 said[incident.id],
                 held[incident.id],
@@ -46,6 +48,7 @@ def whole(tx: Transaction, incident: Incident, links: Links) -> shapes.IncidentS
     return shapes.IncidentStory(
         **_line(
             incident,
+            found,
             content,
             feedback.of_incidents(tx, [incident.id])[incident.id],
             groups.held(tx, [incident.id])[incident.id],
@@ -65,7 +68,13 @@ def _now(incident: Incident) -> Transition:
     return "fired" if incident.open else "resolved"
 
 
-def _line(incident: Incident, content: Content, said: Sequence[Verdict], held: Sequence[str]) -> dict[str, Any]:
+def _line(
+    incident: Incident,
+    found: Mapping[str, Finding],
+    content: Content,
+    said: Sequence[Verdict],
+    held: Sequence[str],
+) -> dict[str, Any]:
     severities = [member.severity for member in incident.members]
     return {
         "id": incident.id,
@@ -81,6 +90,7 @@ def _line(incident: Incident, content: Content, said: Sequence[Verdict], held: S
         "cost": content.cost,
         "impact": shapes.ImpactOut.model_validate(content.impact, from_attributes=True) if content.impact else None,
         "owner": content.owner,
+        "onset": _onset(incident, found),
         "opened_at": incident.opened_at,
         "fired_at": incident.fired_at,
         "last_active_at": max((member.held_at for member in incident.alerting), default=incident.opened_at),
@@ -91,6 +101,13 @@ def _line(incident: Incident, content: Content, said: Sequence[Verdict], held: S
         "feedback": [shapes.VerdictOut.model_validate(verdict, from_attributes=True) for verdict in said],
         "evidence_url": content.evidence_url,
     }
+
+
+def _onset(incident: Incident, found: Mapping[str, Finding]) -> datetime:
+    """Give when the condition that is told first began: what joined later began at a time of its own."""
+    keys = {key for member in ranked(incident.members)[:1] for key in (member.first_key, member.last_key)}
+    known = [found[key].since or found[key].window.start for key in keys if key in found]
+    return min(known, default=incident.opened_at)
 
 
 def _member(member: Member, found: Mapping[str, Finding]) -> shapes.MemberOut:

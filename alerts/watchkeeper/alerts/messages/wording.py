@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from watchkeeper.alerts.routing.labels import RECEIVED
 from watchkeeper.schemas.durations import rough
-from watchkeeper.schemas.findings import ErrorBudget, Finding
+from watchkeeper.schemas.findings import SPOKEN, ErrorBudget, Finding
 
 LONGEST_WORD = 25
 
@@ -25,17 +25,13 @@ def one_line(text: str, limit: int) -> str:
     return (cut if word < 0 or clean[limit - 1] == " " else cut[:word]).rstrip() + "…"
 
 
-SUBJECTS = {"ok": "failed requests", "checks": "failed checks", "attempts": "retries"}
-"""Fields of events that say little as the name of what is wrong."""
-
-
 def named(subject: str) -> str:
     """Name a subject in a message.
 
     >>> named("ok"), named("segment:UA")
     ('failed requests', 'segment:UA')
     """
-    return one_line(SUBJECTS.get(subject, subject), 80)
+    return one_line(SPOKEN.get(subject, subject), 80)
 
 
 def number(value: float, unit: str = "") -> str:

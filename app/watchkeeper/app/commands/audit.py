@@ -61,7 +61,7 @@ def verify(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute every hash again; name the first entry that was changed, removed or put in."""
+    """Compute every hash again. Names the first entry that was changed, removed or put in."""
     from watchkeeper.app.declaring import opened_control  # noqa: PLC0415
     from watchkeeper.store.control import audit  # noqa: PLC0415
 

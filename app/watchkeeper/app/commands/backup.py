@@ -54,7 +54,7 @@ def restore(
 
 
 def compact(config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Give back the room that deleted rows left in facts.duckdb, while the server is stopped."""
+    """Give back the room that deleted rows left in facts.duckdb. The server must be stopped."""
     from watchkeeper.app.restoring import compact as run  # noqa: PLC0415
 
     report = run(options.settings(config, data_dir))

@@ -23,7 +23,7 @@ def erase(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's rows from facts, rejects, inbox and sealed files; counts stay."""
+    """Remove a person's rows. From facts, rejects, inbox and sealed files; counts stay."""
     from watchkeeper.app.offline import act  # noqa: PLC0415
 
     report = act(

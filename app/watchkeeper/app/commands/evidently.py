@@ -33,7 +33,7 @@ def export(
     config: ConfigOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Write the newest readings of a window as Evidently writes its results."""
+    """Write readings as Evidently writes its results. The newest of a window."""
     asked = {"service": service, "model": model, "start": start, "end": end}
     remote = options.remote(options.settings(config), url)
     found = remote.get("/v1/evidently/result", {name: value for name, value in asked.items() if value is not None})
@@ -55,7 +55,7 @@ def taken(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep the numbers of an Evidently result as readings of their window; again changes nothing."""
+    """Keep an Evidently result as readings. Of their window; again changes nothing."""
     try:
         found = json.loads(file.read_bytes())
     except OSError as error:

@@ -23,7 +23,7 @@ def forward(
     once: Annotated[bool, typer.Option("--once", help="End when nothing is left to send.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Send what services on this host left in their spool, whenever the server can be reached."""
+    """Send what services on this host left in their spool. Waits until the server can be reached."""
     try:
         from watchkeeper_sdk.forward import forward as run  # noqa: PLC0415
     except ImportError as error:

@@ -30,7 +30,7 @@ def add(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Plan a window on everything that meets all conditions; it may lie in the past."""
+    """Plan a window on all that meets the conditions. It may lie in the past."""
     body = {
         "matchers": matchers,
         "reason": reason,

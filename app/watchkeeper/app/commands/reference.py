@@ -32,7 +32,7 @@ def from_file(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep the rows of files, as training data; only edges and counts are sent."""
+    """Keep the rows of files, as training data. Only edges and counts are sent."""
     from watchkeeper.app.training import Named, from_files  # noqa: PLC0415
 
     kept = from_files(options.remote(options.settings(config), url), files, Named(service, model, name))
@@ -65,7 +65,7 @@ def from_version(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep what one version of the model got and said, of the rows that are still kept."""
+    """Keep what one version got and said. Of the rows that are still kept."""
     _keep({"service": service, "model": model, "name": name, "version": version}, config, url, as_json)
 
 

@@ -34,7 +34,7 @@ def evidently(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make Evidently's page of a window against the reference, from a sample."""
+    """Make Evidently's page of a window. It shows a sample against the reference."""
     from watchkeeper.app.evidently_report import make  # noqa: PLC0415
 
     asked = {"service": service, "model": model, "start": start, "end": end}

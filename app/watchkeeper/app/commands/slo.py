@@ -48,7 +48,7 @@ def lint(
 
 @slo.command()
 def export(folder: FolderArgument) -> None:
-    """Write every objective of a folder as OpenSLO v1, to standard output."""
+    """Write every objective of a folder as OpenSLO v1. To standard output."""
     from watchkeeper.app.slo_lint import exported  # noqa: PLC0415
 
     typer.echo(exported(folder), nl=False)

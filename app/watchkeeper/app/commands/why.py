@@ -21,6 +21,6 @@ def why(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why an incident was told, or was not: rule, route, silence, what it waits for, every attempt."""
+    """Say why an incident was told, or was not. By rule, route, silence, what it waits for, every attempt."""
     answer = options.remote(options.settings(config), url).get(f"/v1/incidents/{incident}/why")
     options.show(answer, as_json, lambda: answer["words"])

@@ -44,18 +44,25 @@ def nothing(title: str, question: str, why: str) -> None:
         st.caption(why)
 
 
-def number(label: str, value: str, change: str | None, how: str, *, described: str = "vs before") -> None:
-    """Show one number, how it changed, and how it is computed (on hover)."""
+def number(label: str, value: str, change: str | None, how: str) -> None:
+    """Show one number, how it changed against the span before, and how it is computed (on hover)."""
     st.metric(
-        label, value, change, delta_color="off", delta_arrow="auto" if described else "off", border=True,
-        height="stretch", help=how, delta_description=described if change and described else None,
+        label, value, change, delta_color="off", border=True, height="stretch", help=how,
+        delta_description="vs before" if change else None,
     )  # fmt: skip
 
 
-def fact(label: str, words: str) -> None:
-    """Show one answer (Markdown) under what it answers."""
+def number_beside(label: str, value: str, beside: str | None, how: str) -> None:
+    """Show one number and words beside it that are no change, so without an arrow."""
+    st.metric(
+        label, value, beside, delta_color="off", delta_arrow="off", border=True, height="stretch", help=how
+    )  # fmt: skip
+
+
+def fact(label: str, words: str, how: str | None = None) -> None:
+    """Show one answer (Markdown) under what it answers; ``how`` to read it stands on hover."""
     with st.container(border=True, gap="xxsmall", height="stretch"):
-        st.caption(label)
+        st.caption(label, help=how)
         st.markdown(words)
 
 

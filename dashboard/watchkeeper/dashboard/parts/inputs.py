@@ -47,6 +47,8 @@ def show(
     troubled = {subject for incident in incidents for subject in incident.subjects}
     order = sorted(bins, key=lambda name: (name not in troubled, -_psi(drift[name]), name))
     chosen = state.asked_for().get("feature")
+    if chosen and chosen not in bins:
+        st.warning(f"There is no input {fmt.literal(chosen)} in this window.")
     if chosen in bins:
         _in_full(chosen, found, bins[chosen], drift[chosen], chosen in troubled, marks)
         st.button("Close", type="tertiary", icon=":material/close:", on_click=state.choose, kwargs={"feature": None})

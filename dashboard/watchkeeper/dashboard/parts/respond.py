@@ -27,6 +27,7 @@ def show(story: rows.IncidentStory, now: datetime) -> None:
             elif story.acknowledged_by is not None:
                 at = f" {fmt.clock(story.acknowledged_at, now)}" if story.acknowledged_at else ""
                 st.badge(f"Acknowledged by {story.acknowledged_by}{at}", icon=":material/person_check:", color="gray")
+            st.caption("Was the alert of use?", width="content")
             for word, (label, meaning) in WORDS.items():
                 if st.button(label, key=f"say-{word}", help=meaning):
                     _say(story, word)

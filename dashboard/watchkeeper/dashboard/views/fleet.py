@@ -11,12 +11,14 @@ import streamlit as st
 from watchkeeper.dashboard import asked, cached, charts, links, problem, rows, series, state, summary, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.charts import Limit, Line, Mark, Unit
+from watchkeeper.dashboard.client import Client
 from watchkeeper.dashboard.parts import cards
 from watchkeeper.dashboard.summary import ModelRow
 from watchkeeper.dashboard.views import start
 
 REFRESH = 30
 """Seconds between two looks."""
+NOT_YET = "not analyzed yet"
 OPEN, FIRST = "fleet_open", "fleet_first"
 HEAD_START = 0.45
 """Seconds, on the first visit of a session only."""
@@ -49,7 +51,7 @@ def _show(head: asked.Head) -> None:
     st.title("Fleet health", anchor=False)
     parts = (
         fmt.plural(len(status.services), "service"), f"last {asked.FLEET.days} days", verdict.completeness(status),
-        f"updates every {REFRESH}{fmt.THIN}s",
+        verdict.usefulness(cached.answer(Client.alert_quality)), f"updates every {REFRESH}{fmt.THIN}s",
     )  # fmt: skip
     st.caption(" · ".join(parts))
     if head.incidents:
@@ -67,7 +69,7 @@ def _show(head: asked.Head) -> None:
     with left:
         _latency(numbers, models, marks)
     with right:
-        _drift(numbers, models, marks)
+        _drift(numbers, models, marks, late=verdict.behind(status))
     with table:
         _let_draw(first)
         _table(head, models)
@@ -84,11 +86,12 @@ def _let_draw(first: bool) -> None:
 
 
 def _numbers(head: asked.Head, numbers: asked.Fleet, models: Sequence[ModelRow]) -> None:
+    late = NOT_YET if verdict.behind(head.status) else None
     with st.grid(4, min_column_width=165):
         _requests(numbers)
         _worst_latency(numbers, models)
-        _worst_budget(models)
-        _cost(models, verdict.currency(head.declared))
+        _worst_budget(models, late or "no objective")
+        _cost(models, verdict.currency(head.declared), late or "no price")
 
 
 def _requests(numbers: asked.Fleet) -> None:
@@ -121,14 +124,14 @@ def _worst_latency(numbers: asked.Fleet, models: Sequence[ModelRow]) -> None:
     )  # fmt: skip
 
 
-def _worst_budget(models: Sequence[ModelRow]) -> None:
+def _worst_budget(models: Sequence[ModelRow], otherwise: str) -> None:
     worst = min((m for m in models if m.budget is not None), key=lambda m: m.budget or 0.0, default=None)
     how = (
         "The error budget is what an objective allows to go wrong over its window. Left is 1 minus the share that is "
         "used; below 0 % the objective is missed. The change is over 7 days."
     )
     if worst is None:
-        _unknown("Error budget left, worst", "no objective", how)
+        _unknown("Error budget left, worst", otherwise, how)
         return
     course = [value for _, value in worst.budget_course if value is not None]
     trouble = (worst.budget or 0.0) < 0 or bool(worst.incidents)
@@ -139,7 +142,7 @@ def _worst_budget(models: Sequence[ModelRow]) -> None:
     )  # fmt: skip
 
 
-def _cost(models: Sequence[ModelRow], currency: str) -> None:
+def _cost(models: Sequence[ModelRow], currency: str, otherwise: str) -> None:
     now, course = summary.fleet_cost(models)
     priced = sum(model.per_thousand is not None for model in models)
     how = (
@@ -147,7 +150,7 @@ def _cost(models: Sequence[ModelRow], currency: str) -> None:
         "it, or from tokens and the declared prices."
     )
     if now is None:
-        _unknown("Cost per 1k requests", "no price", how)
+        _unknown("Cost per 1k requests", otherwise, how)
         return
     change = fmt.relative(course[-1], course[0]) if len(course) > 1 else None
     st.metric(
@@ -187,7 +190,7 @@ def _table(head: asked.Head, models: Sequence[ModelRow]) -> None:
             "p95": column.NumberColumn("p95, 24 h", format=f"%.0f{fmt.THIN}ms", width=80),
             "drift": column.NumberColumn(
                 "Drift", format="%.2f", width=60,
-                help="Largest PSI of any input, the score or the prediction. From 0.2 on there is a notice, no alert.",
+                help="Largest PSI of any input, the score or the prediction. From 0.2 on it is much; it alerts nobody.",
             ),
             "error": column.TextColumn(
                 "Wrong answers", width=130, help="Share of wrong answers, and how many outcomes are known."
@@ -235,11 +238,12 @@ def _latency(numbers: asked.Fleet, models: Sequence[ModelRow], marks: Sequence[M
     cards.chart(title, question, how, spec, _alt(title, lines, Unit.SHARE))
 
 
-def _drift(numbers: asked.Fleet, models: Sequence[ModelRow], marks: Sequence[Mark]) -> None:
+def _drift(numbers: asked.Fleet, models: Sequence[ModelRow], marks: Sequence[Mark], *, late: bool) -> None:
     title, question = "Largest input drift", "Which model's inputs have moved most from their reference (PSI)?"
     moving = [model for model in models if model.drift]
     if not moving:
-        cards.nothing(title, question, "No model has a reference yet: it is kept after the first days of traffic.")
+        why = "No model has a reference yet: it is kept after the first days of traffic."
+        cards.nothing(title, question, "Not analyzed yet." if late else why)
         return
     lines = [
         Line(
@@ -253,7 +257,7 @@ def _drift(numbers: asked.Fleet, models: Sequence[ModelRow], marks: Sequence[Mar
     )
     how = (
         "The population stability index of the feature that moved most, over seven days against the kept reference. "
-        "Inputs move with seasons: drift alone is a notice, never an alert."
+        "Inputs move with seasons: PSI by itself alerts nobody, the verdict decides."
     )
     cards.chart(title, question, how, spec, _alt(title, lines, Unit.PLAIN))
 

@@ -80,14 +80,13 @@ def _badges(story: rows.IncidentStory) -> None:
 
 def _facts(story: rows.IncidentStory, now: datetime) -> None:
     """Answer what someone who was just woken asks."""
-    noticed = story.fired_at or story.opened_at
-    ended = story.resolved_at
-    lasted = fmt.duration((ended or now) - story.onset)
-    since = f"**{fmt.clock(story.onset, now)} UTC**, {lasted} {'in all' if ended else 'ago'}"
-    since += f"  \nnoticed {fmt.duration(noticed - story.onset)} later" if noticed > story.onset else ""
+    began, noticed, ended = story.began, story.noticed, story.resolved_at
+    lasted = fmt.duration((ended or now) - began)
+    since = f"**{fmt.clock(began, now)} UTC**, {lasted} {'in all' if ended else 'ago'}"
+    since += f"  \nnoticed {fmt.duration(noticed - began)} later" if noticed > began else ""
     if ended:
         since += f", over since {fmt.clock(ended, now)}"
-    elif story.opened_at < story.onset:
+    elif story.opened_at < began:
         since += f"  \nincident open since {fmt.clock(story.opened_at, now)}"
     cost = fmt.ended(story.cost or "not known").capitalize()
     if story.impact is not None:
@@ -101,9 +100,10 @@ def _facts(story: rows.IncidentStory, now: datetime) -> None:
     leading = story.leading
     with st.grid(3, min_column_width=230):
         cards.fact("Since", since)
-        cards.fact("How sure", fmt.literal(verdict.how_sure(leading)) if leading else "see the timeline")
+        sure = fmt.literal(verdict.how_sure(leading)) if leading else "see the timeline"
+        cards.fact("How sure", sure, verdict.GRADES_HELP)
         cards.fact("What it costs", cost)
-        ranked = " → ".join(f"**{fmt.literal(name)}**" for name in story.subjects[:6])
+        ranked = " → ".join(f"**{fmt.literal(name)}**" for name in verdict.spoken(story.subjects[:6]))
         cards.fact("Look first at", ranked or "the service")
         cards.fact("Who owns it", owner)
         cards.fact("What to do next", respond.next_steps(story))
@@ -140,11 +140,8 @@ def _row(incident: rows.Incident, head: asked.Head) -> None:
     now = head.status.now
     full = head.worst if head.worst is not None and head.worst.id == incident.id else incident
     facts = [
-        fmt.since(incident.opened_at, now)
-        if incident.open
-        else f"{fmt.clock(incident.opened_at, now)} for "
-        f"{fmt.duration((incident.resolved_at or now) - incident.opened_at)}",
-        f"look first at {', '.join(incident.subjects[:3])}" if incident.subjects else "",
+        *verdict.times(incident, now),
+        f"look first at {', '.join(verdict.spoken(incident.subjects[:3]))}" if incident.subjects else "",
         f"owned by {incident.owner}" if incident.owner else "",
         f"about {fmt.money(incident.impact.per_day, incident.impact.currency)} a day" if incident.impact else "",
         f"acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by else "",

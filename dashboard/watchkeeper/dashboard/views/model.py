@@ -86,7 +86,8 @@ def _chosen(known: dict[Key, rows.Overview]) -> tuple[Key, str]:
     names = series.names(known)
     params = state.asked_for()
     keys = list(known)
-    before = state.model_of(params, names) or keys[0]
+    asked_for = state.model_of(params, names)
+    before = asked_for or keys[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         key = st.selectbox("Model", keys, index=keys.index(before), format_func=" · ".join, width=320)
         window = st.segmented_control(
@@ -96,6 +97,8 @@ def _chosen(known: dict[Key, rows.Overview]) -> tuple[Key, str]:
             format_func=cards.choice_of(WINDOW_NAMES),
             required=True,
         )
+    if asked_for is None and (wanted := params.get("model") or params.get("service")):
+        st.warning(f"There is no model {fmt.literal(wanted)}: this is {fmt.literal(' · '.join(key))}.")
     if key != before:
         state.choose(model=state.model_text(key), service=None, feature=None)
     state.choose(window=window)
@@ -122,15 +125,10 @@ def _show(head: asked.Head, key: Key, found: asked.Model) -> None:
         cards.sentence(verdict.of_incident(worst, status.now, len(incidents) - 1))
     view = View(key, head, found, tuple(incidents), _marks(found, worst), verdict.currency(head.declared))
     _numbers(view)
-    left, right = st.columns(2)
-    with left:
-        _rate(view)
-        _duration(view)
-        _quality(view)
-    with right:
-        _errors(view)
-        _budget(view)
-        _cost(view)
+    for pair in ((_rate, _errors), (_duration, _budget), (_quality, _cost)):
+        for column, chart in zip(st.columns(2), pair, strict=True):
+            with column:
+                chart(view)
     closer.show(found.looks)
     inputs.show(found, incidents, view.marks, worst if isinstance(worst, rows.IncidentStory) else None)
 
@@ -139,7 +137,7 @@ def _marks(found: asked.Model, worst: rows.Incident | None) -> tuple[Mark, ...]:
     """Mark what was changed on purpose, and where the worst open incident began."""
     marks = [Mark(fmt.epoch_ms(change.ts), change.title or change.kind) for change in found.changes]
     if worst is not None:
-        marks.append(Mark(fmt.epoch_ms(verdict.began(worst)), "onset", strong=True))
+        marks.append(Mark(fmt.epoch_ms(worst.began), "onset", strong=True))
     return tuple(marks)
 
 
@@ -165,10 +163,9 @@ def _numbers(view: View) -> None:
             fmt.relative(now.latency_p95_ms, before and before.latency_p95_ms),
             "At most 1 % off.",
         )
-        cards.number(
+        cards.number_beside(
             "Wrong answers",
             *_wrong(view.found.quality),
-            described="",
             how="Among the answers whose outcome is known by now. Young outcomes may differ from late ones.",
         )
         cards.number(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 from streamlit import column_config as column
 
-from watchkeeper.dashboard import asked, cached, charts, links, problem, promises, rows, series, verdict
+from watchkeeper.dashboard import asked, cached, charts, links, problem, promises, rows, series, state, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.charts import Limit, Line, Unit
 from watchkeeper.dashboard.parts import cards
@@ -47,12 +47,16 @@ def _look() -> None:
 
 
 def _show(found: asked.Promised) -> None:
-    chosen = next((one for one in found.slos.slos if one.name == st.query_params.get("slo")), None)
+    wanted = state.asked_for().get("slo")
+    chosen = next((one for one in found.slos.slos if one.name == wanted), None)
     st.title("Objectives", anchor=False)
     st.caption(f"{verdict.completeness(found.status)} · updates every {REFRESH}{fmt.THIN}s")
     cards.sentence(_verdict(found.slos.slos))
     if chosen is not None:
         _detail(chosen, found)
+        st.button("Close", type="tertiary", icon=":material/close:", on_click=state.choose, kwargs={"slo": None})
+    elif wanted:
+        st.warning(f"There is no objective {fmt.literal(wanted)}: these are all that are in force.")
     _wall(found)
 
 
@@ -67,7 +71,10 @@ def _verdict(slos: Sequence[promises.Slo]) -> verdict.Verdict:
     worst = bad[0]
     left = "" if worst.budget_left is None else f", {_left(worst.budget_left)}"
     more = f"; {len(bad) - 1} more in trouble" if len(bad) > 1 else ""
-    said = f"{fmt.literal(worst.name)} of **{fmt.literal(worst.service)}**: {WORDS[worst.state].lower()}{left}{more}."
+    what = f"{WORDS[worst.state].lower()}{left}"
+    if worst.state == "exhausted" and worst.budget_left is not None:
+        what = _left(worst.budget_left)
+    said = f"{fmt.literal(worst.name)} of **{fmt.literal(worst.service)}**: {what}{more}."
     return verdict.Verdict("Over budget" if worst.state == "exhausted" else "Degrading", said, facts)
 
 

@@ -43,7 +43,10 @@ def _look() -> None:
 
 def _show(heard: asked.Heard) -> None:
     st.title("Telemetry", anchor=False)
-    st.caption(f"{verdict.completeness(heard.status)} · updates every {REFRESH}{fmt.THIN}s")
+    st.caption(
+        f"{verdict.completeness(heard.status)} · counts since the server's data began · "
+        f"updates every {REFRESH}{fmt.THIN}s"
+    )
     cards.sentence(verdict.heard(heard.ledger))
     _numbers(heard)
     _expected(heard.ledger)
@@ -62,14 +65,14 @@ def _numbers(heard: asked.Heard) -> None:
         cards.number("Arrived", fmt.number(status.accepted), None, how)
         lost = sum(group.dropped + group.missing for group in groups)
         how = "Given up by clients, by their own count, or answered for and not here. What is overdue may still come."
-        cards.number("Lost", fmt.number(lost) if groups else fmt.UNKNOWN, _overdue(groups), how, described="overdue")
+        cards.number_beside("Lost", fmt.number(lost) if groups else fmt.UNKNOWN, _overdue(groups), how)
         how = "Turned away with a reason and kept: they can be listed, corrected and sent again."
         cards.number("Rejected", fmt.number(status.rejected), None, how)
 
 
 def _overdue(groups: Sequence[rows.TelemetryGroup]) -> str | None:
     late = sum(group.overdue for group in groups)
-    return fmt.number(late) if late else None
+    return f"{fmt.number(late)} overdue" if late else None
 
 
 def _expected(ledger: rows.Telemetry) -> None:
