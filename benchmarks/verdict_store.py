@@ -48,7 +48,9 @@ def load(loader: Loader, frame: pl.DataFrame, first_row: int, service: str = "be
     for start in range(0, frame.height, CHUNK):
         part = frame[start : start + CHUNK]
         ids = pl.int_range(first_row + start, first_row + start + part.height, eager=True).cast(pl.String)
-        loader.load(Batch(predictions=backtest_rows.predictions(part.with_columns(ids.alias("row_id")), service)))
+        loader.load(
+            Batch(predictions=backtest_rows.predictions(part.with_columns(ids.alias(backtest_rows.ROW)), service))
+        )
 
 
 def main(file: str, rows: int) -> None:

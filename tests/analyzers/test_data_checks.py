@@ -7,7 +7,7 @@ import pytest
 from analyzers.world import DAY, World, day, from_day, made
 
 from watchkeeper.analyzers.data import frozen, mismatch, missing, new_feature, out_of_range, unseen
-from watchkeeper.schemas.declared import Declarations, Monitor
+from watchkeeper.schemas.declared import Declarations, Monitor, System
 from watchkeeper.schemas.findings import DataState, Finding, Severity
 
 ALL = (missing.ANALYZER, mismatch.ANALYZER, out_of_range.ANALYZER, unseen.ANALYZER, frozen.ANALYZER)
@@ -100,6 +100,17 @@ def test_values_far_outside_are_a_ticket_and_just_outside_a_notice() -> None:
     assert "of the rows since 23 Jan lie outside 100 to 2,999, the range of the reference; the far" in finding.summary
     near = broken(pl.when(every(0.05)).then(3500.0).otherwise(pl.col("distance")).alias("distance"))
     assert only(near.findings(out_of_range.ANALYZER, day(24))).severity is Severity.NOTICE
+
+
+def test_the_farthest_value_of_a_protected_attribute_is_not_told() -> None:
+    """Neither it nor the ends of the reference: each is the value of one row."""
+    hidden = Declarations(systems=(System(name="f", services=["flights"], owner="o", protected=["distance"]),))
+    far = broken(pl.when(every(0.05)).then(pl.col("distance") * 1000).otherwise(pl.col("distance")).alias("distance"))
+    finding = only(far.findings(out_of_range.ANALYZER, day(24), hidden))
+    assert finding.summary.endswith(" of the rows since 23 Jan lie outside the range of the reference.")
+    assert not {"low", "high", "extreme"} & finding.evidence.snapshot.keys()
+    assert finding.examples == ()
+    assert (finding.severity, finding.subjects) == (Severity.TICKET, ("distance",))
 
 
 def test_a_number_that_stands_still_is_frozen() -> None:

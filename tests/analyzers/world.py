@@ -87,7 +87,7 @@ class World:
         """Load traffic; ``fields``, ``segments`` and ``extra`` hold, row by row, what no file of a backtest has."""
         self.loads += 1
         number = pl.int_range(pl.len()).cast(pl.String)
-        frame = frame.with_columns((pl.lit(f"{service}/{model}/{self.loads}/") + number).alias("row_id"))
+        frame = frame.with_columns((pl.lit(f"{service}/{model}/{self.loads}/") + number).alias(backtest_rows.ROW))
         batch = backtest_rows.predictions(frame, service)
         models = [replace(rows, model=model) for rows in batch.models]
         if segments is not None:

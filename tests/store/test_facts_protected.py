@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, timedelta
 
 import polars as pl
 import pytest
-from store.facts_made import DAY, MODEL, SERVICE, START, Made, event, predictions, window
+from store.facts_made import DAY, MODEL, SERVICE, START, Made, event, outcome, predictions, window
 
 from watchkeeper.schemas.declared import Declarations, System
 from watchkeeper.schemas.findings import Window
@@ -91,3 +92,50 @@ def test_neither_bins_nor_moments_of_it_tell_a_single_row(facts: Made) -> None:
 def test_without_a_service_what_any_system_protects_is_hidden() -> None:
     assert HIDDEN.protected_of(None) == {"gender"}
     assert HIDDEN.protected_of("other") == frozenset()
+
+
+def test_outcomes_of_a_narrow_window_do_not_tell_whose_they_are(facts: Made) -> None:
+    """Predictions are counted by the hour, outcomes to the second: a window may hold one outcome of many."""
+    hour = timedelta(hours=1)
+    facts.outcomes(*(outcome(f"e{number}", True, START + timedelta(minutes=number)) for number in range(130)))
+
+    def known(start: timedelta, end: timedelta, *protected: str) -> list[tuple[str, int | None, int | None]]:
+        ask = Ask(window(start, end), SERVICE, MODEL, dim="gender", protected=frozenset(protected))
+        return answer(facts.reader, "quality", ask).select("value", "known", "correct").rows()
+
+    one = (2 * hour, 2 * hour + timedelta(seconds=1))
+    assert known(*one) == [("f", 1, 1), ("x", 0, 0)]
+    assert known(*one, "gender") == []
+    assert known(hour - timedelta(seconds=30), 2 * hour + timedelta(minutes=5), "gender") == [("f", 59, 59)]
+    assert known(2 * hour, 3 * hour) == [("f", 10, 10), ("x", 0, 0)]
+    assert known(2 * hour, 3 * hour, "gender") == [("f", None, None)], "ten are few"
+
+
+def test_a_split_does_not_tell_whose_row_a_narrow_window_holds(facts: Made) -> None:
+    references.make_due(facts.facts, (START + DAY).replace(tzinfo=UTC), 1, 10)
+    late = [
+        event(id=f"l{number}", ts=START + DAY + timedelta(hours=number), prediction=True, segments={"gender": "f"})
+        for number in range(3)
+    ]
+    facts.loader.load(Batch(predictions=predictions(*late)))
+    ids = [f"e{number}" for number in range(200)] + [f"l{number}" for number in range(3)]
+    facts.outcomes(*(outcome(one, True, START + 2 * DAY) for one in ids))
+    span = window(DAY, DAY + timedelta(minutes=1))
+    ask = Ask(span, SERVICE, MODEL, as_of=(START + 3 * DAY).replace(tzinfo=UTC))
+    told = answer(facts.reader, "split", ask)
+    assert told.filter(dim="gender", value="f")["n"].to_list() == [1]
+    assert answer(facts.reader, "split", replace(ask, protected=frozenset({"gender"}))).filter(dim="gender").height == 0
+
+
+def test_the_ends_of_the_bins_of_it_are_not_told(facts: Made) -> None:
+    """The first bin begins at the smallest value of the reference, the last one ends at the greatest."""
+    more = [event(ts=START + timedelta(hours=5), features={"age": float(n % 7)}) for n in range(700)]
+    facts.loader.load(Batch(predictions=predictions(*more)))
+    references.make_due(facts.facts, (START + DAY).replace(tzinfo=UTC), 1, 10)
+    ask = Ask(window(timedelta(0), DAY), SERVICE, MODEL)
+    bins = answer(facts.reader, "histogram", ask).filter(feature="age")
+    low, high = bins["lower"].min(), bins["upper"].max()
+    assert (low, high) == (0.0, pytest.approx(199.0))
+    hidden = answer(facts.reader, "histogram", replace(ask, protected=frozenset({"age"}))).filter(feature="age")
+    assert hidden.height > 0
+    assert not {low, high} & {*hidden["lower"], *hidden["upper"]}

@@ -33,7 +33,7 @@ _OPERATIONS = (
     "cost",
 )
 REASONS = "reason_codes"
-_ROW = "\x00row"
+ROW = "\x00row"
 """The number of the row in the file; no feature is called like that."""
 _KNOWN = {"ts", "prediction", "outcome", "outcome_ts", SEGMENT, "ok", REASONS, *_OPERATIONS}
 
@@ -95,7 +95,7 @@ def batches(
     frame: pl.DataFrame, service: str, first: datetime, end: datetime, since: datetime
 ) -> Iterator[tuple[Batch, datetime]]:
     """Hand out the file's days [first, end) in stretches, from the one on that begins at ``since``."""
-    frame = frame.with_columns(pl.int_range(pl.len()).cast(pl.String).alias(_ROW))
+    frame = frame.with_columns(pl.int_range(pl.len()).cast(pl.String).alias(ROW))
     late = outcomes(frame, service)
     start = since
     while start < end:
@@ -115,7 +115,7 @@ def predictions(frame: pl.DataFrame, service: str) -> Predictions:
     columns = set(frame.columns)
     operations = [name for name in _OPERATIONS if name in columns and name != "attempts"]
     made = frame.select(
-        pl.col(_ROW).alias("id"),
+        pl.col(ROW).alias("id"),
         "ts",
         pl.col("ts").alias("received_at"),
         pl.lit(service).alias("service"),
@@ -126,7 +126,7 @@ def predictions(frame: pl.DataFrame, service: str) -> Predictions:
         _status() if "ok" in columns else pl.lit("ok").alias("status"),
         *((pl.col(REASONS).cast(pl.List(pl.String)),) if REASONS in columns else ()),
     )
-    features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, _ROW}]
+    features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, ROW}]
     segments = [pl.col(SEGMENT).cast(pl.String)] if SEGMENT in columns else []
     positions = np.arange(frame.height)
     rows = ModelRows(service, MODEL, positions, wide(frame.select(features)), wide(frame.select(segments)))
@@ -144,7 +144,7 @@ def outcomes(frame: pl.DataFrame, service: str) -> pl.DataFrame | None:
         return None
     known = frame.filter(pl.col("outcome").is_not_null() & pl.col("outcome_ts").is_not_null())
     return known.select(
-        pl.col(_ROW).alias("prediction_id"),
+        pl.col(ROW).alias("prediction_id"),
         pl.col("ts").alias("prediction_ts"),
         pl.lit(service).alias("service"),
         *_text_and_number(frame, "outcome", "value"),

@@ -43,12 +43,14 @@ class OutOfRange(ShareCheck):
         """Say where the reference ended and how far the values go."""
         low, high = reference_range(case.days)
         extreme, widths = farthest(case.days, low, high)
-        far = widths > scope.settings.number("far")
+        severity = Severity.TICKET if widths > scope.settings.number("far") else Severity.NOTICE
+        said = f"{case.days.feature} of {scope.service}: {phrases.percent(case.now.share)} of the rows {case.when} lie "
+        if case.days.feature in scope.declared.protected_of(scope.service):  # each end is the value of one row
+            return Told(f"{said}outside the range of the reference.", severity)
         return Told(
-            f"{case.days.feature} of {scope.service}: {phrases.percent(case.now.share)} of the rows "
-            f"{case.when} lie outside {phrases.amount(low)} to {phrases.amount(high)}, the range of the "
-            f"reference; the farthest is {phrases.amount(extreme)}.",
-            Severity.TICKET if far else Severity.NOTICE,
+            f"{said}outside {phrases.amount(low)} to {phrases.amount(high)}, the range of the reference; "
+            f"the farthest is {phrases.amount(extreme)}.",
+            severity,
             {"low": low, "high": high, "extreme": extreme},
             scope.examples(Outside(case.days.feature, low, high)),
         )

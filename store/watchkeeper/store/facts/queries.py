@@ -25,6 +25,7 @@ from watchkeeper.store.facts.tasks import tasks
 
 MAX_BUCKETS = 5_000
 FINEST = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 FEWEST_OF_GROUP = 20
 """A count of a protected attribute below this is not told."""
 
@@ -88,6 +89,12 @@ def _without_few(rows: pl.DataFrame, ask: Ask) -> pl.DataFrame:
     if ask.dim in ask.protected:
         counted = [name for name in ("requests", "predictions") if name in rows.columns]
         rows = rows.filter(pl.all_horizontal(pl.col(name) >= FEWEST_OF_GROUP for name in counted))
+        if "known" in rows.columns:  # as if nothing were known: a row that is left out would say which group it was
+            told = rows.columns[rows.columns.index("known") :]
+            rows = rows.with_columns(pl.when(pl.col("known") >= FEWEST_OF_GROUP).then(pl.col(*told)))
+    if "dim" in rows.columns:
+        few = pl.min_horizontal("n", "reference_n") < FEWEST_OF_GROUP
+        rows = rows.filter(~(pl.col("dim").is_in(list(ask.protected)) & few))
     name = next((name for name in ("feature", "subject") if name in rows.columns), None)
     if name is None or not ask.protected:
         return rows
@@ -96,11 +103,20 @@ def _without_few(rows: pl.DataFrame, ask: Ask) -> pl.DataFrame:
         seen = pl.min_horizontal(pl.col("before", "after").fill_null(float("inf")))
         few = ((pl.col("measure") == "rows") & (seen < FEWEST_OF_GROUP)).any().over("part", name)
         return rows.filter(~(hidden & few))
+    if "bin" in rows.columns:
+        rows = _without_ends(rows, hidden)
     for count in ("n", "rows"):
         if count in rows.columns:
             rows = rows.filter(~(hidden & (pl.col(count) < FEWEST_OF_GROUP)))
     ends = [end for end in ("min", "max") if end in rows.columns]  # each is the value of one row
     return rows.with_columns(pl.when(~hidden).then(pl.col(end)).alias(end) for end in ends)
+
+
+def _without_ends(bins: pl.DataFrame, hidden: pl.Expr) -> pl.DataFrame:
+    """Leave out where the bins begin and end: that is the reference's smallest and its greatest value."""
+    low, high = pl.col("lower").min().over("feature"), pl.col("upper").max().over("feature")
+    inner = {edge: (pl.col(edge) != low) & (pl.col(edge) != high) for edge in ("lower", "upper")}
+    return bins.with_columns(pl.when(~hidden | one).then(pl.col(edge)).alias(edge) for edge, one in inner.items())
 
 
 def _latency_quantiles(reader: FactReader, ask: Ask, step: timedelta | None) -> pl.DataFrame:
@@ -195,7 +211,11 @@ def _segments(reader: FactReader, ask: Ask) -> pl.DataFrame:
 
 
 def _quality(reader: FactReader, ask: Ask) -> pl.DataFrame:
-    return reader.quality(*ask.one_model(), ask.window, ask.window.end, step=ask.step, dim=ask.dim)
+    window = ask.window
+    if ask.dim in ask.protected:  # whole hours, as predictions are counted: two windows never differ by just one row
+        end = window.end.replace(minute=0, second=0, microsecond=0)
+        window = Window(min(-(-(window.start - end) // HOUR) * HOUR + end, end), end)
+    return reader.quality(*ask.one_model(), window, window.end, step=ask.step, dim=ask.dim)
 
 
 def _split(reader: FactReader, ask: Ask) -> pl.DataFrame:
