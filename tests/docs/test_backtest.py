@@ -30,6 +30,10 @@ VALUES = {
     "confidence": 0.9,
     "confidence_threshold": 0.8,
     "reason_codes": ["amount"],
+    "protected_group": "f",
+    "checks": [{"name": "grounded", "passed": True}],
+    "review": "approved",
+    "ranking": ["a", "b"],
 }
 
 
@@ -42,7 +46,8 @@ def frame() -> pl.DataFrame:
     times = [START + timedelta(days=day, minutes=30 * n) for day in range(DAYS) for n in range(PER_DAY)]
     rows = len(times)
     carrier = ["UA" if row % 3 else ("JBU" if row // PER_DAY >= 32 else "B6") for row in range(rows)]
-    columns = {"ts": times, "outcome_ts": [time + timedelta(days=7) for time in times]}
+    columns = {"ts": times}
+    columns |= {name: [time + timedelta(days=7) for time in times] for name in ("outcome_ts", "review_ts")}
     return pl.DataFrame(columns | {name: [value] * rows for name, value in VALUES.items()} | {"carrier": carrier})
 
 

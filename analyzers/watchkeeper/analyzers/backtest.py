@@ -20,7 +20,7 @@ from watchkeeper.analyzers.drift_distance import Distance
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.schedule import Schedule
-from watchkeeper.schemas.declared import Declarations
+from watchkeeper.schemas.declared import Declarations, System
 from watchkeeper.schemas.findings import Finding, Severity
 from watchkeeper.store.facts import references
 from watchkeeper.store.facts.connection import MEMORY, FactStore
@@ -72,6 +72,7 @@ def backtest(
     before = kept.begin() if kept else None
     if listener is not None:
         listener.begin(first, before.heard if before else None)
+    declared = _declared(file.stem, frame.columns)
     said = _Said(first, before, lambda done: told(done, days), listener)
     facts = FactStore(kept.facts if kept else MEMORY, threads=1)
     try:
@@ -79,7 +80,7 @@ def backtest(
         schedule = Schedule(
             _useful(frame.columns, notices=notices),
             FactReader(facts),
-            Declarations,
+            lambda: declared,
             lambda: end,
             said.take,
             before.watermarks if before else {},
@@ -103,31 +104,47 @@ def backtest(
     }
 
 
-_NEVER = (
-    *("gpu.", "slo.", "impact.", "data.silence", "data.telemetry"),
-    *("quality.agreement", "quality.fairness", "quality.ranking"),
-)
-"""What no such file holds: GPUs, objectives, values, books of clients, checks, protected attributes, rankings."""
-_NEEDED = {
-    "cost.": {"cost"},
-    "quality.": {"outcome", "outcome_ts"},
-    "quality.selective": {"confidence", "confidence_threshold"},
-    "drift.reasons": {"reason_codes"},
+_NEVER = ("gpu.", "slo.", "impact.", "data.silence", "data.telemetry")
+"""What no such file holds: GPUs, objectives, values, books of clients."""
+_ANSWERS = {"outcome", "outcome_ts"}
+_NEEDED: Mapping[str, Sequence[set[str]]] = {
+    "cost.": [{"cost"}],
+    "quality.": [_ANSWERS],
+    "quality.selective": [_ANSWERS | {"confidence", "confidence_threshold"}],
+    "quality.agreement": [
+        _ANSWERS | {backtest_rows.CHECKS},
+        _ANSWERS | {backtest_rows.REVIEW, backtest_rows.REVIEWED},
+    ],
+    "quality.fairness": [{"prediction", backtest_rows.PROTECTED}],
+    "quality.ranking": [_ANSWERS | {backtest_rows.RANKING}],
+    "drift.reasons": [{backtest_rows.REASONS}],
 }
-"""The columns without which nothing can be said."""
+"""The columns without which nothing can be said, by the beginning of a name; the longest that fits counts."""
 _NOTICES = ("drift.classifier", "drift.reasons", "quality.estimated", "quality.matured", "quality.slices")
 """Those whose findings are shown and told to nobody; they double the work."""
 
 
 def _useful(columns: Sequence[str], *, notices: bool) -> dict[str, Analyzer]:
     """Leave out what the file holds nothing for, what only measures, and what never alerts unless it is asked for."""
-    lacking = tuple(prefix for prefix, needed in _NEEDED.items() if not needed <= set(columns))
-    without = (*_NEVER, *lacking, *(() if notices else _NOTICES))
+    without = (*_NEVER, *(() if notices else _NOTICES))
     return {
         name: analyzer
         for name, analyzer in discover().items()
-        if not name.startswith(without) and not isinstance(analyzer, Distance)
+        if not name.startswith(without) and not isinstance(analyzer, Distance) and _has(name, set(columns))
     }
+
+
+def _has(name: str, columns: set[str]) -> bool:
+    fitting = max((prefix for prefix in _NEEDED if name.startswith(prefix)), key=len, default=None)
+    return fitting is None or any(needed <= columns for needed in _NEEDED[fitting])
+
+
+def _declared(service: str, columns: Sequence[str]) -> Declarations:
+    """Declare what the file says by having a column: that groups of people are protected."""
+    if backtest_rows.PROTECTED not in columns:
+        return Declarations()
+    system = System(name=service, services=[service], owner=service, protected=[backtest_rows.PROTECTED])
+    return Declarations(systems=(system,))
 
 
 class _Reference:

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from watchkeeper.schemas.errors import InputError
+from watchkeeper.schemas.events import Review
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts.batch import Batch, ModelRows, Predictions, Wide
+from watchkeeper.store.facts.batch import CHECK, Batch, Fields, ModelRows, Predictions, Wide
+from watchkeeper.store.facts.ranked import RANKING
 
 STRETCH = timedelta(days=28)
 """How much of the file is loaded at a time."""
 SEGMENT = "segment"
+PROTECTED = "protected_group"
+"""A segment too; as if a system had declared it protected."""
 MODEL = "model"
 
 _RENAMED = {"tokens_in": "tokens_input", "tokens_out": "tokens_output"}
@@ -35,7 +41,11 @@ _OPERATIONS = (
 REASONS = "reason_codes"
 ROW = "\x00row"
 """The number of the row in the file; no feature is called like that."""
-_KNOWN = {"ts", "prediction", "outcome", "outcome_ts", SEGMENT, "ok", REASONS, *_OPERATIONS}
+CHECKS, REVIEW, REVIEWED = "checks", "review", "review_ts"
+_TIMES = ("ts", "outcome_ts", REVIEWED)
+_KNOWN = {"prediction", "outcome", "ok", SEGMENT, PROTECTED, REASONS, CHECKS, REVIEW, RANKING, *_TIMES, *_OPERATIONS}
+_LISTS = {REASONS: "text", RANKING: "items, the best first", CHECKS: "structs with name and passed"}
+_DECISIONS: tuple[str, ...] = get_args(get_type_hints(Review)["decision"])
 
 
 def read(file: Path) -> pl.DataFrame:
@@ -46,13 +56,13 @@ def read(file: Path) -> pl.DataFrame:
         raise InputError(f"cannot read {file} as Parquet: {error}") from None
     if "ts" not in frame.columns or frame.height == 0:
         raise InputError(f"{file} needs at least one row and a column ts (the time of the row, UTC)")
-    if REASONS in frame.columns and not isinstance(frame.schema[REASONS], pl.List):
-        raise InputError(f"column {REASONS} of {file} must hold lists of text, not {frame.schema[REASONS]}")
     _check(frame, file)
-    frame = frame.with_columns(_naive(frame, name) for name in ("ts", "outcome_ts") if name in frame.columns)
+    frame = frame.with_columns(_naive(frame, name) for name in _TIMES if name in frame.columns)
     timeless = frame["ts"].null_count()
     if timeless:
         raise InputError(f"{timeless} of {frame.height} rows of {file} have no ts: take them out, or give them a time")
+    if "outcome" in frame.columns and isinstance(frame.schema["outcome"], pl.List):
+        frame = frame.with_columns(_json("outcome", frame["outcome"]))
     return frame.with_columns(_finite(frame, name) for name in (*_OPERATIONS, "outcome") if name in frame.columns)
 
 
@@ -64,14 +74,37 @@ def _check(frame: pl.DataFrame, file: Path) -> None:
             raise InputError(f"column {name} of {file} must hold numbers, not {dtype}")
         if name == "ok" and not countable:
             raise InputError(f"column ok of {file} must hold true or false, not {dtype}")
-        if name != REASONS and (dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Object)):
+        if name in _LISTS and not _is_list(name, dtype):
+            raise InputError(f"column {name} of {file} must hold lists of {_LISTS[name]}, not {dtype}")
+        may_nest = name in _LISTS or (name == "outcome" and RANKING in frame.columns and isinstance(dtype, pl.List))
+        if not may_nest and (dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Object)):
             raise InputError(f"column {name} of {file} holds {dtype}: take it out, or make it a number or text")
+    if REVIEW in frame.columns:
+        for word in frame[REVIEW].drop_nulls().unique().cast(pl.String).sort().to_list():
+            if word not in _DECISIONS:
+                raise InputError(f"column {REVIEW} of {file} holds {word!r}, not one of {', '.join(_DECISIONS)}")
+
+
+def _is_list(name: str, dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.List) and (name != CHECKS or {"name", "passed"} <= _fields(dtype))
+
+
+def _fields(dtype: pl.DataType) -> set[str]:
+    """Name the fields of a list of structs; of another list there are none."""
+    inner = dtype.inner if isinstance(dtype, pl.List) else None
+    return {one.name for one in inner.fields} if isinstance(inner, pl.Struct) else set[str]()
 
 
 def _finite(frame: pl.DataFrame, name: str) -> pl.Expr:
     """Take what is not a number, or infinite, as unknown."""
     column = pl.col(name)
     return pl.when(column.is_finite()).then(column).alias(name) if frame.schema[name].is_float() else column
+
+
+def _json(name: str, values: pl.Series) -> pl.Series:
+    """Write lists as JSON, as an outcome that names what was relevant is sent."""
+    texts = [None if value is None else msgspec.json.encode(value).decode() for value in values.to_list()]
+    return pl.Series(name, texts, pl.String)
 
 
 def _naive(frame: pl.DataFrame, name: str) -> pl.Expr:
@@ -96,7 +129,7 @@ def batches(
 ) -> Iterator[tuple[Batch, datetime]]:
     """Hand out the file's days [first, end) in stretches, from the one on that begins at ``since``."""
     frame = frame.with_columns(pl.int_range(pl.len()).cast(pl.String).alias(ROW))
-    late = outcomes(frame, service)
+    late, looked_at = outcomes(frame, service), reviews(frame, service)
     start = since
     while start < end:
         until = min(start + STRETCH, end)
@@ -106,7 +139,11 @@ def batches(
         if late is not None:
             since_first = (pl.col("known_at") >= low) | (start == first)
             known = late.filter(since_first & (pl.col("known_at") < high))
-        yield Batch(predictions=predictions(rows, service), outcomes=known), until
+        reviewed = None
+        if looked_at is not None:
+            since_first = (pl.col("ts") >= low) | (start == first)
+            reviewed = looked_at.filter(since_first & (pl.col("ts") < high))
+        yield Batch(predictions=predictions(rows, service), outcomes=known, reviews=reviewed), until
         start = until
 
 
@@ -125,12 +162,13 @@ def predictions(frame: pl.DataFrame, service: str) -> Predictions:
         (pl.col("attempts") if "attempts" in columns else pl.lit(1)).alias("attempts"),
         _status() if "ok" in columns else pl.lit("ok").alias("status"),
         *((pl.col(REASONS).cast(pl.List(pl.String)),) if REASONS in columns else ()),
+        *((_checks(frame.schema[CHECKS]),) if CHECKS in columns else ()),
     )
     features = [_feature(name, dtype) for name, dtype in frame.schema.items() if name not in {*_KNOWN, ROW}]
-    segments = [pl.col(SEGMENT).cast(pl.String)] if SEGMENT in columns else []
+    segments = [pl.col(name).cast(pl.String) for name in (SEGMENT, PROTECTED) if name in columns]
     positions = np.arange(frame.height)
     rows = ModelRows(service, MODEL, positions, wide(frame.select(features)), wide(frame.select(segments)))
-    return Predictions(made, [rows], {})
+    return Predictions(made, [rows], _rankings(frame))
 
 
 def wide(frame: pl.DataFrame) -> Wide:
@@ -151,6 +189,38 @@ def outcomes(frame: pl.DataFrame, service: str) -> pl.DataFrame | None:
         pl.col("outcome_ts").alias("known_at"),
         pl.col("outcome_ts").alias("received_at"),
     )
+
+
+def reviews(frame: pl.DataFrame, service: str) -> pl.DataFrame | None:
+    """Give what people decided; None where the file does not say what and when."""
+    if not {REVIEW, REVIEWED} <= set(frame.columns):
+        return None
+    said = frame.filter(pl.col(REVIEW).is_not_null() & pl.col(REVIEWED).is_not_null())
+    return said.select(
+        pl.col(ROW).alias("prediction_id"),
+        pl.col("ts").alias("prediction_ts"),
+        pl.col(REVIEWED).alias("ts"),
+        pl.col(REVIEWED).alias("received_at"),
+        pl.lit(service).alias("service"),
+        pl.col(REVIEW).alias("decision"),
+    )
+
+
+def _rankings(frame: pl.DataFrame) -> dict[int, Fields]:
+    """Give what was ranked, by row: a prediction carries it under a name that has no column."""
+    if RANKING not in frame.columns:
+        return {}
+    return {place: {RANKING: items} for place, items in enumerate(frame[RANKING].to_list()) if items is not None}
+
+
+def _checks(dtype: pl.DataType) -> pl.Expr:
+    """Give checks all of their fields; what a file leaves out is null."""
+    given = _fields(dtype)
+    fields = [
+        (pl.element().struct.field(one.name) if one.name in given else pl.lit(None)).cast(one.dtype).alias(one.name)
+        for one in CHECK.fields
+    ]
+    return pl.col(CHECKS).list.eval(pl.struct(fields))
 
 
 def _text_and_number(frame: pl.DataFrame, column: str, name: str) -> tuple[pl.Expr, pl.Expr]:
