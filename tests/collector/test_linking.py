@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 from collector.joined import CHAT, Bench, guard, sibling, whole
 from collector.spans import span
 
 from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.store.facts.batch import Batch
 
 
 @pytest.fixture
@@ -131,3 +134,18 @@ def test_a_load_that_was_not_committed_amends_once(bench: Bench) -> None:
     bench.load()
     assert chat_of(bench, chat, "len(checks)") == (1,)
     assert bench.rows("SELECT count(*) FROM held") == [(0,)], "nothing waits"
+
+
+def test_a_row_is_amended_also_after_outcomes_came(bench: Bench) -> None:
+    """Both once used a table of the same name, and the batch became a reject."""
+    chat = span(CHAT)
+    bench.send(chat)
+    bench.load()
+    [(name,)] = bench.rows("SELECT id FROM predictions")
+    moment = datetime.fromtimestamp(bench.now_us / 1e6, UTC).replace(tzinfo=None)
+    outcome = {"prediction_id": name, "service": "shop", "value": "1", "known_at": moment, "received_at": moment}
+    bench.loader.load(Batch(outcomes=pl.DataFrame([outcome])))
+    bench.send(guard(chat))
+    bench.load()
+    assert bench.rows("SELECT count(*) FROM rejects") == [(0,)]
+    assert chat_of(bench, chat, "len(checks)") == (1,)

@@ -19,7 +19,7 @@ from watchkeeper.collector.ownership import as_json
 from watchkeeper.collector.pairing import Arrived, Paired
 from watchkeeper.collector.shapes import Shapes
 from watchkeeper.collector.slices import Slices
-from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch, Holding
+from watchkeeper.store.facts.batch import REJECT_COLUMNS, TIME, Batch, Completions, Holding
 from watchkeeper.store.facts.connection import FactStore
 
 WHOLE_BATCH = -1
@@ -36,7 +36,8 @@ class Chunk:
         self._families = families
         self._at_us = at_us
         self.touched = Touched(at_us)
-        self._slices = Slices(shapes)
+        self._slices, self._late = Slices(shapes), Slices(shapes)
+        self._told: list[datetime] = []
         self._whole = Events()
         self._received: dict[str, list[int]] = {"outcomes": [], "reviews": [], "changes": []}
         self._rejected: list[tuple[StoredBatch, Rejected]] = []
@@ -74,6 +75,9 @@ class Chunk:
         """Take what came of halves."""
         for prediction, received_us in found.made:
             self._slices.add([prediction], {}, received_us)
+        for prediction, told in found.late:
+            self._late.add([prediction], {}, self._at_us)
+            self._told.append(told)
         self._rejected += found.rejected
         self._holding = found.holding
 
@@ -81,6 +85,7 @@ class Chunk:
         """Give the unit of work; say how new its newest prediction or GPU sample is."""
         rows, whole, received = self._slices.joined(), self._whole, self._received
         gpus = columns.gpus(whole.gpus) if whole.gpus else None
+        late = self._late.joined()
         ends = [columns.newest(frame, "ts") for frame in (rows.frame if rows else None, gpus) if frame is not None]
         batch = Batch(
             predictions=rows,
@@ -90,6 +95,7 @@ class Chunk:
             gpus=gpus,
             rejects=_rejects(self._rejected),
             ignored=self._ignored,
+            completions=Completions(late, self._told) if late else None,
             holding=self.touched.holding(self._holding),
             families=self.touched.touched(),
             watermark=watermark,

@@ -7,7 +7,7 @@ that is loaded again after a crash decides the same again. One thread loads, nob
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,32 +15,34 @@ import msgspec
 import polars as pl
 
 from watchkeeper.collector.decoding import Rejected
-from watchkeeper.collector.halves import NO_RESPONSE, Half, possible_ids, predictions
+from watchkeeper.collector.halves import NO_RESPONSE, Half, item_id, possible_ids, predictions
 from watchkeeper.collector.inbox import StoredBatch
 from watchkeeper.collector.ownership import as_json
 from watchkeeper.schemas.events import Prediction
 from watchkeeper.store.facts import held
-from watchkeeper.store.facts.amending import ATTEMPT
 from watchkeeper.store.facts.batch import TIME, Holding
 from watchkeeper.store.facts.connection import FactStore
+from watchkeeper.store.facts.held import Told
 
 NEAR = timedelta(days=1)
 """A half that is sent again names nearly the same time: so far around it the stored predictions are looked through."""
 NO_REQUEST = "no_request"
 LATE_INDEX = 1_000_000
 """Where the numbers of late halves among a batch's rejects begin: no batch has so many rows."""
-LATE = "-late"
-"""What the id of a half's prediction ends with where the other half has the id already."""
 Arrived = tuple[StoredBatch, Half]
 _half = msgspec.json.Decoder(Half).decode
 
 
 @dataclass(slots=True)
 class Paired:
-    """What came of the halves of one chunk: predictions and when they came, rejects, and what waits from now on."""
+    """What came of the halves of one chunk: predictions and when they came, rejects, and what waits from now on.
+
+    ``late`` is what late halves say alone, each with the time of the prediction that was told without it.
+    """
 
     holding: Holding
     made: list[tuple[Prediction, int]] = field(default_factory=list[tuple[Prediction, int]])
+    late: list[tuple[Prediction, datetime]] = field(default_factory=list[tuple[Prediction, datetime]])
     rejected: list[tuple[StoredBatch, Rejected]] = field(default_factory=list[tuple[StoredBatch, Rejected]])
 
 
@@ -50,12 +52,12 @@ def paired(facts: FactStore, arrived: Sequence[Arrived], at_us: int) -> Paired:
     known: dict[str, dict[str, Half | None]] = {}
     for key, part, told, body in held.found(facts, list({half.key for _, half in timed})).rows():
         known.setdefault(key, {})[part] = None if told else _half(body)
-    before = _before(facts, [half for _, half in timed if half.key not in known])
+    before = _before(facts, [half for _, half in timed if None in known.get(half.key, {None: None}).values()])
     desk = _Desk(known, before)
     for batch, half in timed:
         desk.take(batch, half)
     holding = Holding(moment(at_us), _kept(desk.new), desk.met, fates=desk.fates)
-    return Paired(holding, desk.made, desk.rejected)
+    return Paired(holding, desk.made, desk.late, desk.rejected)
 
 
 def alone(facts: FactStore, before_us: int, at_us: int, limit: int) -> Paired | None:
@@ -81,29 +83,36 @@ def moment(us: int) -> datetime:
 class _Desk:
     """Takes halves in the order of their arrival."""
 
-    def __init__(self, known: dict[str, dict[str, Half | None]], before: set[tuple[str, str]]) -> None:
+    def __init__(self, known: dict[str, dict[str, Half | None]], before: Mapping[tuple[str, str], Told]) -> None:
         self._known = known
         self._before = before
         self._done: set[str] = set()
         self.new: dict[str, tuple[Half, int]] = {}
         self.met: list[str] = []
         self.made: list[tuple[Prediction, int]] = []
+        self.late: list[tuple[Prediction, datetime]] = []
         self.rejected: list[tuple[StoredBatch, Rejected]] = []
         self.fates: Counter[tuple[str, str]] = Counter()
 
     def take(self, batch: StoredBatch, half: Half) -> None:
-        """Join a half with its other, let it wait, or find that it came before or too late."""
+        """Join a half with its other, let it wait, or find that it came before or late."""
         there = self._known.setdefault(half.key, {})
-        if half.part in there or half.key in self._done or (not there and self._is_stored(half)):
+        if half.part in there or half.key in self._done:
             self.fates[half.service, "duplicate"] += 1
-        elif not there:
+        elif there:
+            self._meet(batch, half, next(iter(there.values())))
+        elif told := self._told(half):
+            if half.part == "response" and any(one.unanswered for one in told):
+                self._late(batch, half)  # it was told so long ago that its key is forgotten
+            else:
+                self.fates[half.service, "duplicate"] += 1
+        else:
             there[half.part] = half
             self.new[half.key] = (half, batch.received_us)
-        else:
-            self._meet(batch, half, next(iter(there.values())))
 
-    def _is_stored(self, half: Half) -> bool:
-        return any((half.service, name) in self._before for name in possible_ids(half))
+    def _told(self, half: Half) -> list[Told]:
+        keys = ((half.service, name) for name in possible_ids(half))
+        return [told for key in keys if (told := self._before.get(key))]
 
     def _meet(self, batch: StoredBatch, half: Half, other: Half | None) -> None:
         if other is None:
@@ -117,31 +126,36 @@ class _Desk:
             self.met.append(half.key)
 
     def _late(self, batch: StoredBatch, half: Half) -> None:
-        """Keep a half as the predictions that it makes alone, which may be replayed: each has an id of its own, stands
-        beside the one that was told (its parent), and is no request of the traffic: that was counted already.
-        """
-        reason = f"late: the other half of {half.id} was told alone already (ingest.join_seconds)"
+        """Let a half complete what was told without it; where that is no more, keep it as what it makes alone."""
+        self.fates[half.service, "late"] += 1
+        self._done.add(half.key)
+        self.met.append(half.key)
         request, response = (half, None) if half.part == "request" else (None, half)
         for made in predictions(request, response):
-            alone = msgspec.structs.replace(
-                made, id=f"{made.id}{LATE}", parent_id=made.id, operation=ATTEMPT, error_class=half.error_class
-            )
+            told = self._before.get((half.service, made.id))
+            if told is not None:
+                self.late.append((made, told.ts))
+                continue
+            reason = f"late: the other half of {half.id} was told alone, and is not kept any more"
             index = LATE_INDEX + len(self.rejected)
-            self.rejected.append((batch, Rejected(index, "", reason, as_json(alone), "predictions")))
-        self.fates[half.service, "late"] += 1
+            self.rejected.append((batch, Rejected(index, "", reason, as_json(made), "predictions")))
 
 
 def _timed(half: Half, received_us: int) -> Half:
     return half if half.ts is not None else msgspec.structs.replace(half, ts=received_us * 1000)
 
 
-def _before(facts: FactStore, halves: Sequence[Half]) -> set[tuple[str, str]]:
-    """Find the halves whose predictions are stored: they are sent again."""
+def _before(facts: FactStore, halves: Sequence[Half]) -> Mapping[tuple[str, str], Told]:
+    """Find the predictions of halves that are stored: the halves are sent again, or late."""
     if not halves:
-        return set()
+        return {}
     times = [half.ts // 1000 for half in halves if half.ts is not None]
-    ids = [name for half in halves for name in possible_ids(half)]
-    return held.stored(facts, ids, moment(min(times)) - NEAR, moment(max(times)) + NEAR)
+    ids = {name for half in halves for name in (*possible_ids(half), *_items(half))}
+    return held.stored(facts, list(ids), moment(min(times)) - NEAR, moment(max(times)) + NEAR)
+
+
+def _items(half: Half) -> list[str]:
+    return [item_id(half.id, number, len(half.rows)) for number in range(len(half.rows))]
 
 
 def _kept(new: dict[str, tuple[Half, int]]) -> pl.DataFrame | None:

@@ -5,7 +5,7 @@ The row and the counts change together: what the row added to the rollups is tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import duckdb
@@ -22,11 +22,15 @@ _COLUMNS = ", ".join(f"p.{name}" for name in PREDICTION_COLUMNS)
 
 
 def exchange(
-    connection: duckdb.DuckDBPyConnection, changes: pl.DataFrame, values: rollups.SegmentValues, now: datetime
+    connection: duckdb.DuckDBPyConnection,
+    changes: pl.DataFrame,
+    values: rollups.SegmentValues,
+    now: datetime,
+    segments_too: Callable[[], object] | None = None,
 ) -> int:
     """Give stored rows new values, and the rollups what follows; give how many rows changed.
 
-    ``changes`` has id, service and ts of a row, and the columns that change.
+    ``changes`` has id, service and ts of a row, and the columns that change; ``segments_too`` changes their segments.
     """
     if not changes.height:
         return 0
@@ -34,12 +38,18 @@ def exchange(
     span = {"oldest": changes["ts"].min(), "newest": changes["ts"].max()}
     with registered(connection, "changes_made", changes):
         old = _rows(connection, same, span)
+    places = _segments(connection, old, values)
     sets = ", ".join(f"{name} = c.{name}" for name in changes.columns if name not in (*_KEY, "ts"))
     with registered(connection, "changes_made", changes):
         connection.execute(f"UPDATE predictions p SET {sets} FROM changes_made c WHERE {same}", span)
     with registered(connection, "changes_made", changes):
         amended = _rows(connection, same, span)
-    rollups.exchange(connection, old, amended, _segments(connection, old, values), now)
+    if segments_too is None:
+        rollups.exchange(connection, old, amended, places, now)
+        return old.height
+    rollups.exchange(connection, old, old.clear(), places, now)
+    segments_too()
+    rollups.exchange(connection, amended.clear(), amended, _segments(connection, amended, values), now)
     return old.height
 
 
@@ -64,11 +74,11 @@ def _segments(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, values:
             {"service": service, "model": model},
         ).fetchall()
         for table, name, column in columns:
-            with registered(connection, "placed", group.select("id", "position")):
+            with registered(connection, "segmented", group.select("id", "position")):
                 found = frame_of(
                     connection.sql(
                         f"""SELECT position, {quoted(column)}::VARCHAR AS value
-                            FROM {quoted(table)} JOIN placed USING (id)
+                            FROM {quoted(table)} JOIN segmented USING (id)
                             WHERE ts BETWEEN $oldest AND $newest AND {quoted(column)} IS NOT NULL""",
                         params=span,
                     )

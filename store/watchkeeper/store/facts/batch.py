@@ -188,6 +188,14 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
+class Completions:
+    """Late halves: what each says alone, under the id of the prediction that was told without it, and its time."""
+
+    rows: Predictions
+    told: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """What changes among the halves that wait: new ones (HELD_COLUMNS), keys that met, and keys that are told alone.
 
@@ -220,6 +228,7 @@ class Batch:
     gpus: pl.DataFrame | None = None
     ignored: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     holding: Holding | None = None
+    completions: Completions | None = None
     families: pl.DataFrame | None = None
     watermark: int | None = None
     into: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -57,14 +58,21 @@ def fates(facts: FactStore) -> dict[str, int]:
     return dict(facts.read("SELECT fate, sum(n)::BIGINT FROM joins GROUP BY fate ORDER BY fate").rows())
 
 
-def stored(facts: FactStore, ids: Sequence[str], oldest: datetime, newest: datetime) -> set[tuple[str, str]]:
-    """Give (service, id) of the predictions that have one of these ids and a time in the range."""
+class Told(NamedTuple):
+    """A stored prediction: its time (naive UTC), and whether it lacks its response."""
+
+    ts: datetime
+    unanswered: bool
+
+
+def stored(facts: FactStore, ids: Sequence[str], oldest: datetime, newest: datetime) -> dict[tuple[str, str], Told]:
+    """Give, by service and id, the predictions that have one of these ids and a time in the range."""
     rows = facts.read(
-        """SELECT DISTINCT service, id FROM predictions
-           WHERE ts BETWEEN $oldest AND $newest AND id IN (SELECT unnest($ids))""",
+        """SELECT service, id, ts, status = 'unknown' AND coalesce(error_class = 'no_response', false)
+           FROM predictions WHERE ts BETWEEN $oldest AND $newest AND id IN (SELECT unnest($ids))""",
         {"ids": list(ids), "oldest": oldest, "newest": newest},
     )
-    return set(rows.rows())
+    return {(service, name): Told(ts, unanswered) for service, name, ts, unanswered in rows.rows()}
 
 
 def change(connection: duckdb.DuckDBPyConnection, holding: Holding) -> None:

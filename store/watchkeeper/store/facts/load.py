@@ -31,6 +31,7 @@ from watchkeeper.store.facts.batch import (
     Predictions,
     complete,
 )
+from watchkeeper.store.facts.completing import Completing
 from watchkeeper.store.facts.connection import FactStore, frame_of, insert, registered
 from watchkeeper.store.facts.features import (
     MAX_FEATURES,
@@ -69,6 +70,7 @@ class Loader:
         self._features = FeatureCatalog()
         self._segments = rollups.SegmentValues()
         self._epochs = EpochCatalog()
+        self._completing = Completing(self._features, self._epochs, self._segments)
         self._runs = Runs()
         self._models = ModelSpans()
         self._loads = 0
@@ -130,6 +132,8 @@ class Loader:
                 attempts.rejoin(connection, batch.families, self._segments, now)
             if new.height:
                 matched += outcomes.retry_pending(connection, new)
+        if batch.completions is not None:
+            self._completing.complete(connection, batch.completions, now)
         if batch.outcomes is not None:
             frame = complete(batch.outcomes, OUTCOME_COLUMNS)
             fresh, found = outcomes.add(connection, frame)

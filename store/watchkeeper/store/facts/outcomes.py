@@ -97,6 +97,28 @@ def retry_pending(connection: duckdb.DuckDBPyConnection, predictions: pl.DataFra
     return _count(connection, "found")
 
 
+def match_again(connection: duckdb.DuckDBPyConnection, changed: pl.DataFrame) -> int:
+    """Compare the outcomes of stored predictions (id, service, ts) anew, after what was predicted has changed."""
+    same = "m.prediction_id = c.id AND m.service = c.service AND m.prediction_ts = c.ts"
+    with registered(connection, "changed_rows", changed.select("id", "service", "ts")):
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE undone AS SELECT m.* FROM matched m JOIN changed_rows c ON {same}"
+        )
+    if _count(connection, "undone") == 0:
+        return 0
+    connection.execute(
+        """INSERT INTO pending_outcomes BY NAME
+           SELECT o.* FROM outcomes o SEMI JOIN undone m
+           ON m.prediction_id = o.prediction_id AND m.known_at = o.known_at AND m.value = o.value
+              AND m.evaluation IS NOT DISTINCT FROM o.evaluation"""
+    )
+    connection.execute(
+        """DELETE FROM matched m USING undone u WHERE m.prediction_id = u.prediction_id AND m.service = u.service
+           AND m.prediction_ts = u.prediction_ts"""
+    )
+    return retry_pending(connection, changed)
+
+
 def _place(connection: duckdb.DuckDBPyConnection) -> None:
     """Put what was found among the outcomes of the same predictions, each in force until the next became known."""
     if _count(connection, "found") == 0:
