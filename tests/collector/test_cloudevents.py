@@ -19,7 +19,6 @@ from watchkeeper.collector.decoding import Events, Sent, Taken
 from watchkeeper.collector.inbox import Incoming
 from watchkeeper.collector.registry import discover
 from watchkeeper.schemas.errors import NotDecodable, StoreUnavailable, TooLarge
-from watchkeeper.schemas.events import Prediction
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.facts.erasure import erase
 from watchkeeper.store.facts.story import story
