@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from analyzers.world import World, day, from_day, made
 
+from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.verdict.change import Change
@@ -190,6 +191,9 @@ def test_outcomes_that_turn_round_are_a_page() -> None:
     assert 22 <= when <= 32
     assert first.severity is Severity.PAGE
     assert {"outcome", "error", "calibration"} & set(first.subjects[:3])
+    assert first.as_of - first.window.end == 2 * DAY, "outcomes take two days"
+    assert f" in the week to {phrases.day(first.window.start)}" in first.summary
+    assert "last week" not in first.summary
 
 
 def test_one_run_says_what_many_runs_say() -> None:

@@ -131,7 +131,7 @@ class Change:
         names = alert.names
         losses = effect.losses(course.channels, course.strengths[:, alert.day - course.length])
         snapshot["losses"] = dict[str, Json](losses)
-        said = _summary(scope, channel, observed, reference, names)
+        said = _summary(scope, course, alert, observed, reference)
         return Finding(
             analyzer=self.name,
             service=scope.service,
@@ -178,11 +178,17 @@ def _mean(days: Sequence[Sequence[float]]) -> float:
     return math.fsum(day[0] * day[1] for day in days) / rows if rows else 0.0
 
 
-def _summary(scope: Scope, channel: Channel, observed: float, reference: float, names: Sequence[str]) -> str:
+def _summary(scope: Scope, course: Course, alert: Alert, observed: float, reference: float) -> str:
+    names, channel = alert.names, course.channels[alert.subjects[0].channel]
     what = "is worse" if channel.family.harm else "has changed"
+    again = "" if alert.time == 1 else " still" if channel.family.harm else " further"
     others = f"; also {', '.join(names[1:3])}" if len(names) > 1 else ""
-    moved = movement.words(channel, observed, reference)
-    return f"{channel.subject} of {scope.service} {what}: {moved}{others}."
+    when = movement.LAST_WEEK
+    if channel.late and course.delay:
+        when = f"in the week to {phrases.day(course.window(alert.day - course.delay).start)}"
+    of_numbers = any(one.name == "error" and not one.share for one in course.channels)
+    moved = movement.words(channel, observed, reference, when, of_numbers=of_numbers)
+    return f"{channel.subject} of {scope.service} {what}{again}: {moved}{others}."
 
 
 def _examples(scope: Scope, channel: Channel, risen: bool, window: Window) -> tuple[str, ...]:
