@@ -182,6 +182,21 @@ def test_numbers_that_only_a_feature_may_hold_are_no_reason_to_refuse() -> None:
     assert event.id == "a"
 
 
+def test_a_count_may_be_written_as_pandas_writes_it() -> None:
+    written = '"attempts":2.0,"tokens":{"input":1e3,"output":7.0},"features":{"x":1.50,"n":3.0,"big":' + "9" * 30 + "}"
+    decoded = decode(row() + b"\n" + raw(written))
+    assert decoded.rejected == []
+    made = EventDecoder("predictions").stored(decoded.body, "ndjson")[1]
+    assert (made.attempts, made.tokens.input, made.tokens.output) == (2, 1000, 7)
+    assert msgspec.json.decode(made.features) == {"x": 1.5, "n": 3.0, "big": int("9" * 30)}
+    half = decode(raw('"attempts":2.5')).rejected
+    below = decode(raw('"attempts":0.0')).rejected
+    assert [(r.field, r.reason) for r in half + below] == [
+        ("attempts", "expected `int`, got `float`"),
+        ("attempts", "expected `int` >= 1"),
+    ]
+
+
 def test_a_reason_does_not_repeat_what_was_sent_at_length() -> None:
     outcomes = EventDecoder("outcomes")
     long = json.dumps({"prediction_id": "p", "value": 1, "x" * 10_000: 1}).encode()

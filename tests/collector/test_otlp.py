@@ -235,6 +235,27 @@ GPU = [
 ]
 
 
+@pytest.mark.parametrize("written", ["9" * 400, '"' + "9" * 400 + '"', "1e18", '"inf"', '"nan"', "-5", "null"])
+def test_numbers_in_json_may_be_written_as_they_like(written: str) -> None:
+    """A number that none of ours can be is left out: it costs no row, and never the request."""
+    point = '{"asInt": 1, "attributes": [{"key": "hw.id", "value": {"stringValue": "g"}}]}'
+    odd = point.replace("1,", f'{written if "99" in written else "1"}, "timeUnixNano": {written},')
+    body = f"""{{"resourceMetrics": [{{"scopeMetrics": [{{"metrics":
+        [{{"name": "hw.gpu.utilization", "gauge": {{"dataPoints": [{odd}, {point}]}}}}]}}]}}]}}""".encode()
+    taken = DECODER.check(Sent("otlp_metrics", "json", body, 10))
+    assert (taken.rows, taken.reply) == (2, b"{}")
+    events = DECODER.events("otlp_metrics", "json", taken.body)
+    assert events.ignored["hw.gpu.utilization"] + len(events.gpus) == 2
+    asked = '{"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}'
+    times = f'"startTimeUnixNano": {written}, "endTimeUnixNano": {written}'
+    span = f'{{"traceId": "{TRACE}", "spanId": "{"1" * 16}", {times}, "attributes": [{asked}]}}'
+    body = f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{span}]}}]}}]}}'.encode()
+    taken = DECODER.check(Sent("otlp_traces", "json", body, 10))
+    assert (taken.rows, taken.reply) == (1, b"{}")
+    [made] = DECODER.events("otlp_traces", "json", taken.body).predictions
+    assert made.ts == (10**18 if written == "1e18" else None)
+
+
 def test_gpu_readings_are_samples_and_other_metrics_are_counted_by_name() -> None:
     others = [
         {"name": "gen_ai.client.token.usage", "histogram": {"dataPoints": [{}, {}]}},

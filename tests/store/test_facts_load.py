@@ -238,3 +238,10 @@ def test_texts_that_need_care_come_back_as_they_were() -> None:
     assert made.rows("SELECT system, service, model FROM predictions") == [(odd, odd, odd)]
     told = story(made.facts, "odd")
     assert (told["features"], told["segments"], told["extra"]) == ({odd: odd}, {odd: odd}, extra)
+
+
+def test_a_number_beyond_any_float_costs_the_rest_of_the_row_nothing() -> None:
+    made = Made()
+    digits = "9" * 400
+    made.load(event(id="odd", extra={"ranking": [{"at": [int(digits), -int(digits)]}], "text": digits, "n": 7}))
+    assert story(made.facts, "odd")["extra"] == {"ranking": [{"at": [None, None]}], "text": digits, "n": 7}

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from watchkeeper.collector import extent, framed, plain, times
+from watchkeeper.collector import extent, framed, plain, times, whole
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.collector.fitted import Fitted
 from watchkeeper.collector.ownership import foreign
@@ -27,6 +27,8 @@ _BOM = b"\xef\xbb\xbf"
 _SERVICE = attrgetter("service")
 _CONTROL = re.compile(CONTROL)
 _LINKS = ("trace_id", "parent_id", "conversation")
+_MAX_MENDED = 10
+"""Counts of one row that may be written as 12.0: no event has more fields of whole numbers."""
 _SHOWN = 300
 """Characters of a reason: it may hold a name that the sender chose."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -170,10 +172,11 @@ class EventDecoder:
         events: list[Event] = []
         good: list[bytes] = []
         rejected: list[Rejected] = []
-        for index, row in enumerate(rows):
+        for index, sent in enumerate(rows):
+            row = sent
             try:
-                _check_utf8(row)
-                event = self._one(row)
+                _check_utf8(sent)
+                event, row = self._decoded(sent)
                 beyond = extent.exceeded(row)
             except _UNREADABLE as error:
                 rejected.append(Rejected(index, *explain(error), row))
@@ -187,6 +190,18 @@ class EventDecoder:
         if encoding == "ndjson":
             return Decoded(events, b"\n".join(good), encoding, rejected)
         return Decoded(events, b"[" + b",".join(good) + b"]", encoding, rejected)
+
+    def _decoded(self, row: bytes) -> tuple[Event, bytes]:
+        """Decode one row; give it as it is to be kept, with counts as whole numbers."""
+        for _ in range(_MAX_MENDED):
+            try:
+                return self._one(row), row
+            except msgspec.ValidationError as error:
+                better = whole.mended(row, error)
+                if better is None:
+                    raise
+                row = better
+        return self._one(row), row
 
     def _split(self, body: bytes, encoding: str, max_rows: int) -> list[bytes]:
         if encoding == "ndjson":

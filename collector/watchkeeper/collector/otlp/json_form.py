@@ -11,11 +11,13 @@ from msgspec import Raw, Struct
 
 from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.genai.span import Moment, Span
+from watchkeeper.collector.genai.tokens import number
 from watchkeeper.collector.otlp.signals import BAD_ID, LOGS, MAX_DEPTH, METRICS, TRACES, Group, Point, Signal
 from watchkeeper.collector.otlp.turned_away import Keeping
 from watchkeeper.schemas.errors import NotDecodable
 
 _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
+_NO_TIME = 2.0**64
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -44,7 +46,7 @@ class _Pair(Struct):
 
 class _Event(Struct, rename="camel"):
     name: str | None = None
-    time_unix_nano: int | None = None
+    time_unix_nano: int | float | None = None
     attributes: list[_Pair] | None = None
 
 
@@ -58,8 +60,8 @@ class _Span(Struct, rename="camel"):
     span_id: str = ""
     parent_span_id: str | None = None
     name: str | None = None
-    start_time_unix_nano: int | None = None
-    end_time_unix_nano: int | None = None
+    start_time_unix_nano: int | float | None = None
+    end_time_unix_nano: int | float | None = None
     attributes: list[_Pair] | None = None
     events: list[_Event] | None = None
     status: _Status | None = None
@@ -69,13 +71,13 @@ class _Record(Struct, rename="camel"):
     trace_id: str | None = None
     span_id: str | None = None
     event_name: str | None = None
-    time_unix_nano: int | None = None
-    observed_time_unix_nano: int | None = None
+    time_unix_nano: int | float | None = None
+    observed_time_unix_nano: int | float | None = None
     attributes: list[_Pair] | None = None
 
 
 class _Number(Struct, rename="camel"):
-    time_unix_nano: int | None = None
+    time_unix_nano: int | float | None = None
     as_double: float | None = None
     as_int: int | None = None
     attributes: list[_Pair] | None = None
@@ -232,12 +234,12 @@ def _span(span: _Span, resource: dict[str, object], wanted: frozenset[str] | Non
         span_id=span.span_id.lower(),
         parent_id=(span.parent_span_id or "").lower(),
         name=span.name or "",
-        start_ns=span.start_time_unix_nano or 0,
-        end_ns=span.end_time_unix_nano or 0,
+        start_ns=_time(span.start_time_unix_nano),
+        end_ns=_time(span.end_time_unix_nano),
         failed=status.code in (2, "2", "STATUS_CODE_ERROR"),
         message=status.message or "",
         attributes=_attributes(span.attributes, wanted),
-        moments=[Moment(e.name or "", e.time_unix_nano or 0, _attributes(e.attributes)) for e in span.events or ()],
+        moments=[Moment(e.name or "", _time(e.time_unix_nano), _attributes(e.attributes)) for e in span.events or ()],
         resource=resource,
     )
 
@@ -246,20 +248,28 @@ def _record(record: _Record, wanted: frozenset[str] | None) -> Moment:
     found = _attributes(record.attributes, wanted)
     return Moment(
         name=record.event_name or str(found.get("event.name") or ""),
-        at_ns=record.time_unix_nano or record.observed_time_unix_nano or 0,
+        at_ns=_time(record.time_unix_nano or record.observed_time_unix_nano),
         attributes=found,
         trace_id=(record.trace_id or "").lower(),
         span_id=(record.span_id or "").lower(),
     )
 
 
+def _time(written: float | None) -> int:
+    """Give a time in ns, however the number was written (1.7e18 too); 0 for none, or one that no time can be."""
+    return int(written) if written and abs(written) < _NO_TIME else 0
+
+
 def _points(metric: _Metric) -> Iterator[Point | str]:
     """Give each data point: a number, or the metric's name where it is none."""
     for numbers in (metric.gauge, metric.sum):
         for point in (numbers.data_points or ()) if numbers else ():
-            value = point.as_double if point.as_int is None else point.as_int
+            value = number(point.as_double if point.as_int is None else point.as_int)
+            if value is None:
+                yield metric.name
+                continue
             attributes = _attributes(point.attributes)
-            yield Point(metric.name, metric.unit or "", point.time_unix_nano or 0, float(value or 0), attributes)
+            yield Point(metric.name, metric.unit or "", _time(point.time_unix_nano), value, attributes)
     for others in (metric.histogram, metric.exponential_histogram, metric.summary):
         for _ in (others.data_points or ()) if others else ():
             yield metric.name

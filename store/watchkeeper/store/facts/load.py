@@ -6,8 +6,11 @@ and changes nothing. So a chunk that is loaded again after a crash adds nothing.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import cast
 
 import duckdb
 import msgspec
@@ -57,6 +60,8 @@ from watchkeeper.store.sql import quoted
 
 COMPACT_EVERY = 200
 """Loads between two compactions of the rollups."""
+_ENDLESS = re.compile(r"\d{309}")
+"""So many digits may be a number beyond any float."""
 
 
 class Loader:
@@ -290,12 +295,22 @@ def _insert_predictions(
         return
     texts: list[str | None] = [None] * frame.height
     for position, row in extra.items():
-        texts[position] = msgspec.json.encode(row).decode()
+        text = msgspec.json.encode(row).decode()
+        texts[position] = msgspec.json.encode(_bounded(row)).decode() if _ENDLESS.search(text) else text
     with registered(connection, "incoming", frame.with_columns(pl.Series("extra_json", texts, pl.String))):
         connection.execute(
             """INSERT INTO predictions BY NAME
                SELECT * EXCLUDE (extra_json), extra_json::JSON::VARIANT AS extra FROM incoming"""
         )
+
+
+def _bounded(value: object) -> object:
+    """Leave out whole numbers beyond any float: the store would give them back as Infinity, which is no JSON."""
+    if isinstance(value, dict):
+        return {name: _bounded(part) for name, part in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_bounded(part) for part in cast("list[object]", value)]
+    return None if isinstance(value, int) and abs(value) > sys.float_info.max else value
 
 
 def _append(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, key: tuple[str, ...]) -> None:
