@@ -113,3 +113,13 @@ def test_of_two_groups_one_is_compared() -> None:
     two = groups.with_columns(pl.col("gender").replace("x", "f"))
     readings = World().load(frame, segments=two).with_reference().evaluate(FAIRNESS, day(37), PROTECTED).readings
     assert {one.subject for one in readings} == {"segment:gender=f"}
+
+
+@pytest.mark.parametrize("as_segment", [False, True])
+def test_a_feature_that_tells_people_apart_is_watched_like_a_segment(as_segment: bool) -> None:
+    frame, groups = people()
+    both = {"segments": groups} if as_segment else {}
+    world = World().load(frame.hstack(groups), **both).with_reference()
+    readings = world.evaluate(FAIRNESS, day(37), PROTECTED).readings
+    told = sorted(one.metric for one in readings if one.subject == "segment:gender=f")
+    assert told == sorted(fairness.GAPS), "once, where it comes as both"

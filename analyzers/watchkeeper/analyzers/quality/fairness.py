@@ -1,11 +1,12 @@
 """Are the groups of a protected attribute treated, or failed, more unequally than in the reference?
 
-Of every segment that a system declares as ``protected``: each group against all others, in the share that the model
-said yes to, the share that it got wrong, and, of yes/no predictions, the shares of false alarms and of misses. Each gap
-has Newcombe's interval; a group with fewer than ``min_rows`` rows is not judged, and said to be too small. A ticket
-where a gap is wider than the reference's, beyond what days differ by: at most ``alerts_per_month`` false ones in 30
-days over all groups, gaps and days (Bonferroni). A gap that was always there is read, not told. Misleads where groups
-differ in what they ask for: a gap is no proof of unfairness, nor its absence of fairness. Nothing here names a row.
+Of every segment and every feature of text that a system declares as ``protected``: each group against all others, in
+the share that the model said yes to, the share that it got wrong, and, of yes/no predictions, the shares of false
+alarms and of misses. Each gap has Newcombe's interval; a group with fewer than ``min_rows`` rows is not judged, and
+said to be too small. A ticket where a gap is wider than the reference's, beyond what days differ by: at most
+``alerts_per_month`` false ones in 30 days over all groups, gaps and days (Bonferroni). A gap that was always there is
+read, not told. Misleads where groups differ in what they ask for: a gap is no proof of unfairness, nor its absence of
+fairness. Nothing here names a row.
 Sources: Hardt, Price and Srebro, Equality of Opportunity in Supervised Learning (NIPS 2016); Newcombe (1998).
 
 >>> usual = [Pair(30 + day % 3, 100, 300, 1000) for day in range(14)]
@@ -16,7 +17,7 @@ Sources: Hardt, Price and Srebro, Equality of Opportunity in Supervised Learning
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -177,8 +178,7 @@ def _cases(scope: Scope) -> Iterator[Case]:
     if reference is None or not protected:
         return
     store = scope.facts.store()
-    every = feature_columns(store, scope.pair, scope.window.end)
-    columns = [one for one in every if one.role == "segment" and one.name in protected]
+    columns = _columns(feature_columns(store, scope.pair, scope.window.end), protected)
     if not columns:
         return
     said = [selected_days(store, scope.pair, span, columns) for span in (scope.window, reference)]
@@ -189,6 +189,13 @@ def _cases(scope: Scope) -> Iterator[Case]:
         usual = judged_days(store, scope.pair, reference, monday(scope.as_of), columns)
         for case in _of(tuple(GAPS)[1:], ripe.window, columns, now, usual):
             yield replace(case, maturity=ripe.maturity)
+
+
+def _columns(every: Sequence[FeatureColumn], protected: Collection[str]) -> list[FeatureColumn]:
+    """Choose what groups can be told apart by: segments, and features of text; a name that is both counts once."""
+    grouped = [one for one in every if one.name in protected and (one.role == "segment" or one.kind == "category")]
+    segments = {one.name for one in grouped if one.role == "segment"}
+    return [one for one in grouped if one.role == "segment" or one.name not in segments]
 
 
 def _of(
