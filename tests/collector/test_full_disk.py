@@ -22,14 +22,14 @@ space(2)
 acked = []
 for n in range(200):
     try:
-        kept(inbox.append(incoming(body=str(n).encode().ljust(60_000))))
+        kept(inbox.append(incoming(body=str(n).encode().ljust(20_000))))
         acked.append(n)
     except StoreUnavailable as error:
         print(error)
         break
 for _ in range(2):
     try:
-        kept(inbox.append(incoming(body=bytes(200_000))))
+        kept(inbox.append(incoming(body=bytes(31_000))))
         raise SystemExit("stored on a full disk")
     except StoreUnavailable:
         pass
@@ -41,6 +41,35 @@ kept(inbox.append(incoming(body=b"9999")))
 inbox.close()
 again = opened(folder)
 assert [int(batch.body[:10]) for batch in again.after(0, 10**9)] == [*acked, 9999]
+again.close()
+"""
+)
+BODIES = (
+    SPACE
+    + """
+from collector.sent import incoming, kept, opened
+from watchkeeper.schemas.errors import StoreUnavailable
+
+inbox = opened(folder)
+space(4)
+acked = []
+try:
+    for n in range(200):
+        kept(inbox.append(incoming(body=str(n).encode().ljust(100_000))))
+        acked.append(n)
+except StoreUnavailable as error:
+    print(error)
+assert 5 < len(acked) < 200, acked
+found = [int(batch.body[:10]) for batch in inbox.after(0, 10**9)]
+assert found == acked, (found, acked)
+space(50)
+kept(inbox.append(incoming(body=b"9999".ljust(100_000))))
+inbox.close()
+again = opened(folder)
+assert [int(batch.body[:10]) for batch in again.after(0, 10**9)] == [*acked, 9999]
+again.trim(10**6)
+kept(again.append(incoming(body=b"1".ljust(100_000))))
+assert len(list((folder / "inbox.bodies").iterdir())) == 1, "what was let go, and what was half written, is gone"
 again.close()
 """
 )
@@ -150,8 +179,13 @@ facts.close()
 
 @pytest.mark.parametrize(
     ("script", "said"),
-    [(INBOX, "the inbox cannot be written"), (FACTS, "the facts cannot be"), (BEHIND, "cannot be written")],
-    ids=["inbox", "facts", "loader"],
+    [
+        (INBOX, "the inbox cannot be written"),
+        (BODIES, "the inbox cannot be written"),
+        (FACTS, "the facts cannot be"),
+        (BEHIND, "cannot be written"),
+    ],
+    ids=["inbox", "bodies", "facts", "loader"],
 )
 def test_it_is_told_and_then_goes_on(small_disk: tuple[str, Path], script: str, said: str) -> None:
     mode, folder = small_disk

@@ -142,7 +142,13 @@ def test_the_server_makes_its_key_and_asks_for_it(image, tmp_path):
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == -signal.SIGTERM, log.read_text()  # uvicorn ends in order, then by the signal it got
     # The logs of the stores are folded in and gone: it ended in order.
-    assert {path.name for path in image.data.iterdir()} == {"api.key", "inbox.db", "facts.duckdb", "control.db"}
+    assert {path.name for path in image.data.iterdir()} == {
+        "api.key",
+        "inbox.db",
+        "inbox.bodies",
+        "facts.duckdb",
+        "control.db",
+    }
 
 
 def test_the_dashboard_comes_up(image, tmp_path):

@@ -49,7 +49,7 @@ class Folder:
     def sources(self) -> backup.Sources:
         return backup.Sources(
             self.made.facts,
-            self.path / "inbox.db",
+            partial(backup.copy_sqlite, self.path / "inbox.db"),
             partial(backup.copy_sqlite, self.path / "control.db"),
             SealedDays(self.path / "sealed"),
         )

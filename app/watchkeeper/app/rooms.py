@@ -117,7 +117,9 @@ class Rooms:
         self.clock: Clock = self._event_clock or wall
         self.links = Links(settings.server.dashboard_url)
         self.responding = Responding(stores.control, settings.public_url)
-        self.upkeep = Upkeep(settings, stores.facts, stores.control, self.clock, self.declarations, self.drain)
+        self.upkeep = Upkeep(
+            settings, stores.facts, stores.control, self.clock, self.declarations, stores.inbox.copy, self.drain
+        )
         self.loader = InboxLoader(
             stores.inbox,
             Loader(stores.facts, self.clock, lambda: self.upkeep.policy),

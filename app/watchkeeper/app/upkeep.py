@@ -53,6 +53,7 @@ class Upkeep:
         control: Control,
         clock: Clock,
         declarations: Callable[[], Declarations],
+        inbox: Callable[[Path], None],
         drain: Callable[[], None],
     ) -> None:
         self.settings = settings
@@ -61,6 +62,7 @@ class Upkeep:
         self._control = control
         self._clock = clock
         self._declarations = declarations
+        self._inbox = inbox
         self._drain = drain
         self._one = threading.Lock()
         self.policy = Policy()
@@ -108,7 +110,7 @@ class Upkeep:
         if to == folder or folder in to.parents:
             raise SettingsError(f"{to} is in the data folder: a backup belongs elsewhere, best on another disk")
         with self.alone():
-            sources = backup.Sources(self._facts, folder / backup.INBOX, self._copy_control, self.sealed)
+            sources = backup.Sources(self._facts, self._inbox, self._copy_control, self.sealed)
             made = backup.take(sources, to, __version__, began)
         report: dict[str, Any] = {"files": len(made.files), "bytes": made.bytes}
         with self._control.transaction() as tx:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 import polars as pl
 from msgspec import structs
-from msgspec.structs import astuple
 
 from watchkeeper.collector import columns, framed, shapes, times
 from watchkeeper.collector.decoding import Sent
@@ -33,6 +31,7 @@ _SERVICE = re.compile(rb'"service"\s*:\s*"([^"\\]*)"')
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')
 _IDS = ("id", "trace_id", "parent_id", "conversation")
 _TIMES = ("ts", "needed_by", "used_at")
+_ROWS = ("features", "segments")
 _ALWAYS = frozenset({"id", "service"})
 _TEXT: Any = Annotated[str, msgspec.Meta(max_length=MAX_STRING)]
 _TYPES: Mapping[Kind, Any] = {"numeric": float | None, "category": _TEXT | bool | None}
@@ -81,7 +80,7 @@ class _Fit:
     def __init__(self, model: tuple[str, str], known: ModelColumns) -> None:
         self.known = known
         self._model = model
-        self._wide = _Decoder(known, frozenset(_FIELDS))
+        self._wide = _Decoder(model, known, frozenset(_FIELDS))
         self._narrow: _Decoder | None = None
 
     def frame(self, sent: Sent) -> pl.DataFrame | None:
@@ -90,7 +89,7 @@ class _Fit:
         values = self._values(sent)
         count = len(values["id"])
         ends = sent.body.count(b"\n") - count if sent.encoding == "ndjson" else 0  # two on a line, or one over several
-        if not 0 < count <= sent.max_rows or ends not in (0, -1) or not _sound(values, count, self._model):
+        if not 0 < count <= sent.max_rows or ends not in (0, -1) or not _sound(values):
             return None
         free = _free(values, self.known)
         return None if free is None else pl.DataFrame([*columns.own(values), *free])
@@ -104,28 +103,30 @@ class _Fit:
         values = self._wide.values(sent)
         before = self._narrow.fields if self._narrow else _ALWAYS
         fields = before | {name for name, field in _FIELDS.items() if _sent(field, values[name])}
-        self._narrow = self._wide if self._narrow and fields == before else _Decoder(self.known, fields)
+        self._narrow = self._wide if self._narrow and fields == before else _Decoder(self._model, self.known, fields)
         return values
 
 
 class _Decoder:
-    """Decodes bodies into columns; a field or name that it does not know makes it fail."""
+    """Decodes bodies into columns; another model, or a field or name that it does not know, makes it fail."""
 
-    def __init__(self, known: ModelColumns, fields: frozenset[str]) -> None:
+    def __init__(self, model: tuple[str, str], known: ModelColumns, fields: frozenset[str]) -> None:
         self.fields = fields
         features = {name: _TYPES[kind] for name, kind in known.features.items()}
         segments: Mapping[str, object] = dict.fromkeys(known.segments, _TEXT | int | bool | None)
         own = [field for name, field in _FIELDS.items() if name in fields]
-        self._names = (
-            *(field.name for field in own),
-            *(framed.FEATURES + name for name in features),
-            *(framed.SEGMENTS + name for name in segments),
-        )
-        self._nothing = ((None,) * len(features), (None,) * len(segments))
+        self._names = (*(field.name for field in own), *_ROWS)
+        self._nested = ([framed.FEATURES + name for name in features], [framed.SEGMENTS + name for name in segments])
+        named = {"service": model[0], "model": model[1]}
         struct = msgspec.defstruct(
             "Fitted",
-            [*map(_field, own), ("features", _row(features) | None, None), ("segments", _row(segments) | None, None)],
+            [
+                *(_field(field, named.get(field.name)) for field in own),
+                ("features", _row(features) | None, None),
+                ("segments", _row(segments) | None, None),
+            ],
             forbid_unknown_fields=True,
+            kw_only=True,
             gc=False,
         )
         self._lines: Callable[[bytes], list[Any]] = msgspec.json.Decoder(struct).decode_lines
@@ -136,16 +137,17 @@ class _Decoder:
         events = self._lines(sent.body) if sent.encoding == "ndjson" else self._array(sent.body)
         if not events:
             return {"id": ()}
-        *own, features, segments = zip(*map(astuple, events), strict=True)
-        nested = (
-            zip(*[nothing if row is None else astuple(row) for row in rows], strict=True)
-            for rows, nothing in zip((features, segments), self._nothing, strict=True)
+        values = columns.fields(events, self._names)
+        features, segments = (
+            columns.fields(values.pop(rows), names) for rows, names in zip(_ROWS, self._nested, strict=True)
         )
-        return dict(zip(self._names, chain(own, *nested), strict=True))
+        return values | features | segments
 
 
-def _field(field: structs.FieldInfo) -> tuple[Any, ...]:
-    kind = _HINTS[field.name]
+def _field(field: structs.FieldInfo, only: str | None) -> tuple[Any, ...]:
+    kind = _HINTS[field.name] if only is None else Literal[only]
+    if only is not None and only != field.default:
+        return (field.name, kind)
     return (field.name, kind) if field.default is msgspec.NODEFAULT else (field.name, kind, field.default)
 
 
@@ -167,10 +169,8 @@ def _sent(field: structs.FieldInfo, values: Sequence[object]) -> bool:
     return values != (field.default,) * len(values)
 
 
-def _sound(values: Values, count: int, model: tuple[str, str]) -> bool:
-    """Say whether all are of this model, and keep the rules that types cannot say."""
-    if values["service"] != (model[0],) * count or values.get("model", (model[1],) * count) != (model[1],) * count:
-        return False
+def _sound(values: Values) -> bool:
+    """Say whether all keep the rules that types cannot say."""
     for name in _TIMES:
         moments = _there(values.get(name, ()))
         if moments and not times.plausible(moments):

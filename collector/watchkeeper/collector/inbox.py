@@ -1,8 +1,9 @@
 """The inbox: what was answered with 200 is on disk here, until the loader has stored it.
 
 SQLite in WAL mode with synchronous=FULL; one writer thread commits everything that waits in one transaction (group
-commit), so that an ack costs one fsync however many clients there are. The position is AUTOINCREMENT: a number is
-never used twice, or the loader's watermark would skip rows.
+commit), so that an ack costs one fsync however many clients there are, and one more where bodies are large: those lie
+beside it (see ``bodies``). The position is AUTOINCREMENT: a number is never used twice, or the loader's watermark would
+skip rows.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchkeeper.collector import ledger
+from watchkeeper.collector.bodies import LARGE, Bodies, Place
 from watchkeeper.collector.decoding import Rejected
 from watchkeeper.collector.ledger import ClientBook, Group
 from watchkeeper.schemas.errors import Overloaded, StoreUnavailable
+from watchkeeper.store.backup import copy_sqlite
+from watchkeeper.store.sealed import flushed
 
 log = logging.getLogger("watchkeeper.inbox")
 
@@ -30,6 +34,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, encoding TEXT NOT NULL, received_us INTEGER NOT NULL,
     batch_key TEXT, rows INTEGER NOT NULL, body BLOB NOT NULL, services TEXT);
+CREATE TABLE IF NOT EXISTS beside (
+    seq INTEGER PRIMARY KEY, file INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS rejects (
     seq INTEGER NOT NULL, row_index INTEGER NOT NULL, field TEXT NOT NULL, reason TEXT NOT NULL, raw BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS rejects_by_seq ON rejects (seq);
@@ -40,10 +46,6 @@ INSERT OR IGNORE INTO totals VALUES ('accepted', 0), ('rejected', 0), ('repeated
 KEYS_KEPT_US = 24 * 3600 * 1_000_000
 BUSY_SECONDS = 30
 MAX_READ_BYTES = 64 * 2**20
-PAGE_BYTES, LOG_PAGES = 16_384, 256
-"""A body lies on many pages, each of which is written and let go by itself: four times as few cost half as much. After
-so many the log is folded into the file.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,20 @@ class _Waiting:
     done: Future[Ack] = field(default_factory=Future[Ack])
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Asks the writer to begin a new file for bodies."""
+
+    done: threading.Event
+
+
 class Inbox:
     """Keeps requests in order; ``append`` gives a future that is done when the request is on disk."""
 
     def __init__(self, path: Path, *, queue_bytes: int, queue_requests: int, backlog_bytes: int) -> None:
         self._path = path
         self._limits = (queue_bytes, queue_requests, backlog_bytes)
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting | _Turn | None] = queue.SimpleQueue()
         self._counter = threading.Lock()
         self._waiting_bytes = self._waiting = 0
         self._closed = False
@@ -124,6 +133,9 @@ class Inbox:
         with contextlib.closing(self._connect()) as connection:
             connection.executescript(_SCHEMA + ledger.SCHEMA)
             self._backlog_bytes, self._backlog_rows = _up_to(connection, 2**62)
+            [last] = connection.execute("SELECT max(file) FROM beside").fetchone()
+        self._bodies = Bodies(path.with_suffix(".bodies"), last or 0)
+        self._remove_bodies()
         self._thread = threading.Thread(target=self._write, name="inbox", daemon=True)
         self._thread.start()
 
@@ -154,10 +166,31 @@ class Inbox:
         return bool(found[0])
 
     def scrub(self) -> None:
-        """Leave no byte of what was let go in the file; requests wait meanwhile, for what is loaded is short."""
+        """Leave no byte of what was let go on the disk; requests wait meanwhile, for what is loaded is short."""
         with contextlib.closing(self._connect()) as connection:
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        turn = _Turn(threading.Event())
+        self._queue.put(turn)
+        turn.done.wait(BUSY_SECONDS)
+        self._remove_bodies()
+
+    def copy(self, to: Path) -> None:
+        """Write what waits at one moment into a new file, every body in it.
+
+        A body whose file has gone in the meantime is in the facts by now, and its row is left out.
+        """
+        copy_sqlite(self._path, to)
+        with contextlib.closing(sqlite3.connect(to)) as connection, connection:
+            for seq, *place in connection.execute("SELECT seq, file, start, size FROM beside").fetchall():
+                try:
+                    body = self._bodies.read(Place(*place))
+                except FileNotFoundError:
+                    connection.execute("DELETE FROM batches WHERE seq = ?", (seq,))
+                else:
+                    connection.execute("UPDATE batches SET body = ? WHERE seq = ?", (body, seq))
+            connection.execute("DELETE FROM beside")
+        flushed(to)
 
     def append(self, incoming: Incoming) -> Future[Ack]:
         """Queue one request; refuse it at once where the queue or the backlog is full."""
@@ -184,13 +217,14 @@ class Inbox:
         rows = size = 0
         with contextlib.closing(self._connect()) as connection:
             cursor = connection.execute(
-                """SELECT seq, kind, encoding, received_us, batch_key, rows, body, services
-                   FROM batches WHERE seq > ? ORDER BY seq""",
+                """SELECT seq, kind, encoding, received_us, batch_key, rows, body, services, file, start, size
+                   FROM batches LEFT JOIN beside USING (seq) WHERE seq > ? ORDER BY seq""",
                 (seq,),
             )
-            for number, kind, encoding, received_us, batch_key, count, body, services in cursor:
+            for number, kind, encoding, received_us, batch_key, count, inside, services, *place in cursor:
                 if batches and (rows >= max_rows or size > MAX_READ_BYTES):
                     break
+                body = inside if place[0] is None else self._beside(Place(*place))
                 rejects = connection.execute(
                     "SELECT row_index, field, reason, raw FROM rejects WHERE seq = ? ORDER BY row_index", (number,)
                 )
@@ -206,8 +240,8 @@ class Inbox:
         try:
             with contextlib.closing(self._connect()) as connection, connection:
                 freed, rows = _up_to(connection, seq)
-                connection.execute("DELETE FROM rejects WHERE seq <= ?", (seq,))
-                connection.execute("DELETE FROM batches WHERE seq <= ?", (seq,))
+                for table in ("rejects", "batches", "beside"):
+                    connection.execute(f"DELETE FROM {table} WHERE seq <= ?", (seq,))
                 oldest = int(time.time() * 1e6) - KEYS_KEPT_US
                 connection.execute("DELETE FROM batch_keys WHERE received_us < ?", (oldest,))
                 ledger.retire(connection, int(time.time() * 1e6))
@@ -216,13 +250,32 @@ class Inbox:
         with self._counter:
             self._backlog_bytes = max(0, self._backlog_bytes - freed)
             self._backlog_rows = max(0, self._backlog_rows - rows)
+        self._remove_bodies()
+
+    def _remove_bodies(self) -> None:
+        number = self._bodies.current  # asked first: a row that is committed from now on is of this file or a later one
+        with contextlib.closing(self._connect()) as connection:
+            [first] = connection.execute("SELECT min(file) FROM beside").fetchone()
+        self._bodies.remove_before(min(number, first or number))
+
+    def _beside(self, place: Place) -> bytes:
+        try:
+            return self._bodies.read(place)
+        except (FileNotFoundError, EOFError) as reason:
+            log.error("a body is lost, its batch will be a reject: %s", reason)  # noqa: TRY400 - no trace is needed
+            return b""
+        except OSError as reason:
+            raise StoreUnavailable(
+                f"the inbox cannot be read: {reason}. Check the disk of the data directory"
+            ) from None
 
     def status(self) -> InboxStatus:
         """Count what is kept and what was ever taken."""
         with contextlib.closing(self._connect()) as connection:
             totals: dict[str, int] = dict(connection.execute("SELECT name, value FROM totals").fetchall())
             rows, size, oldest = connection.execute(
-                "SELECT coalesce(sum(rows), 0), coalesce(sum(length(body)), 0), min(received_us) FROM batches"
+                """SELECT coalesce(sum(rows), 0), coalesce(sum(coalesce(size, length(body))), 0), min(received_us)
+                   FROM batches LEFT JOIN beside USING (seq)"""
             ).fetchone()
         return InboxStatus(
             accepted=totals["accepted"],
@@ -247,10 +300,8 @@ class Inbox:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS)
-        connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file; an older one keeps its own
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         return connection
 
     def _write(self) -> None:
@@ -262,8 +313,13 @@ class Inbox:
                 while True:
                     group.append(self._queue.get_nowait())
             running = None not in group
-            self._commit(connection, [waiting for waiting in group if waiting is not None])
+            self._commit(connection, [waiting for waiting in group if isinstance(waiting, _Waiting)])
+            for turn in group:
+                if isinstance(turn, _Turn):
+                    self._bodies.turn()
+                    turn.done.set()
         connection.close()
+        self._bodies.close()
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Waiting]) -> None:
         for waiting in group:
@@ -271,9 +327,11 @@ class Inbox:
         acks: list[Ack] = []
         error: StoreUnavailable | None = None
         try:
+            large = [waiting.incoming for waiting in group if len(waiting.incoming.body) >= LARGE]
+            places = dict(zip(map(id, large), self._bodies.keep([one.body for one in large]), strict=True))
             with connection:
-                acks = [_store(connection, waiting.incoming) for waiting in group]
-        except sqlite3.Error as reason:
+                acks = [_store(connection, one.incoming, places.get(id(one.incoming))) for one in group]
+        except (sqlite3.Error, OSError) as reason:
             error = _unwritable(reason)
         except Exception as reason:  # whatever it was: this thread must answer, and go on
             log.exception("a group of requests could not be stored")
@@ -296,13 +354,14 @@ class Inbox:
         self.arrived.set()
 
 
-def _unwritable(reason: sqlite3.Error) -> StoreUnavailable:
+def _unwritable(reason: sqlite3.Error | OSError) -> StoreUnavailable:
     return StoreUnavailable(f"the inbox cannot be written: {reason}. Free space in the data directory")
 
 
 def _up_to(connection: sqlite3.Connection, seq: int) -> tuple[int, int]:
     row = connection.execute(
         """SELECT (SELECT coalesce(sum(length(body)), 0) FROM batches WHERE seq <= :seq)
+                + (SELECT coalesce(sum(size), 0) FROM beside WHERE seq <= :seq)
                 + (SELECT coalesce(sum(length(raw)), 0) FROM rejects WHERE seq <= :seq),
                   (SELECT coalesce(sum(rows), 0) FROM batches WHERE seq <= :seq)""",
         {"seq": seq},
@@ -310,7 +369,7 @@ def _up_to(connection: sqlite3.Connection, seq: int) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:
+def _store(connection: sqlite3.Connection, incoming: Incoming, place: Place | None) -> Ack:
     """Write one request inside the group's transaction; one whose key is known changes nothing."""
     if incoming.batch_key is not None:
         row = connection.execute("SELECT reply FROM batch_keys WHERE batch_key = ?", (incoming.batch_key,)).fetchone()
@@ -334,10 +393,13 @@ def _store(connection: sqlite3.Connection, incoming: Incoming) -> Ack:
             incoming.received_us,
             incoming.batch_key,
             incoming.rows,
-            incoming.body,
+            b"" if place else incoming.body,
             None if incoming.services is None else json.dumps(sorted(incoming.services)),
         ),
     )
+    if place is not None:
+        row = (cursor.lastrowid, place.file, place.start, place.size)
+        connection.execute("INSERT INTO beside VALUES (?, ?, ?, ?)", row)
     if incoming.rejected:
         connection.executemany(
             "INSERT INTO rejects VALUES (?, ?, ?, ?, ?)",

@@ -26,7 +26,7 @@ from watchkeeper.collector.pairing import Paired
 from watchkeeper.collector.portion import ROW_GROUP, Part, Portion, portion
 from watchkeeper.collector.registry import by_kind, discover
 from watchkeeper.collector.shapes import Shapes
-from watchkeeper.schemas.errors import StoreUnavailable
+from watchkeeper.schemas.errors import NotDecodable, StoreUnavailable
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.facts import held
 from watchkeeper.store.facts.features import ModelColumns
@@ -182,6 +182,8 @@ class InboxLoader:
 
     def _events(self, part: Part) -> Events:
         batch = part.batch
+        if not batch.body:
+            raise NotDecodable("its body is lost: a file in inbox.bodies was removed or cut short. Send it again")
         events = self._decoders[batch.kind].events(batch.kind, batch.encoding, batch.body)
         if part.rows < batch.rows:
             events.columns = [frame.slice(part.start, part.rows) for frame in events.columns]

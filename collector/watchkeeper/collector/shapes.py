@@ -122,10 +122,10 @@ def typed(name: str, values: Sequence[object], kind: Kind | None) -> pl.Series |
         return pl.Series(name, values, pl.Float64, strict=True)
     if kind is None:
         return values
-    types = set(map(type, values))
-    if bool not in types:
+    try:
         return pl.Series(name, values, pl.String, strict=True)
-    return values if str in types else pl.Series(name, values, pl.Boolean, strict=True).cast(pl.String)
+    except TypeError:  # truth values among them, or nothing else
+        return values if str in map(type, values) else pl.Series(name, values, pl.Boolean, strict=True).cast(pl.String)
 
 
 def fields_of(raw: Raw) -> Fields | None:

@@ -66,10 +66,10 @@ class Backup(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is copied; ``control`` writes the control data of one moment into a new SQLite file, wherever they are."""
+    """What is copied; ``inbox`` and ``control`` write what they hold at one moment into a new SQLite file."""
 
     facts: FactStore
-    inbox: Path
+    inbox: Callable[[Path], None]
     control: Callable[[Path], None]
     sealed: SealedDays
 
@@ -84,7 +84,7 @@ def take(sources: Sources, to: Path, version: str, began: datetime) -> Backup:
     try:
         sources.control(to / CONTROL)
         flushed(to / CONTROL)
-        copy_sqlite(sources.inbox, to / INBOX)
+        sources.inbox(to / INBOX)
         sources.facts.copy_file(to / FACTS)
         for path in _sealed(sources.sealed):
             _link_or_copy(path, to / SEALED / path.relative_to(sources.sealed.folder))

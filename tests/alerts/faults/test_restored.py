@@ -31,8 +31,8 @@ def taken(folder: Path) -> None:
     facts = FactStore(folder / "facts.duckdb")
     with closing(sqlite3.connect(folder / "inbox.db")) as inbox:
         inbox.execute("CREATE TABLE t (x)")
-    control = partial(backup.copy_sqlite, folder / "control.db")
-    sources = backup.Sources(facts, folder / "inbox.db", control, SealedDays(folder / "sealed"))
+    inbox, control = (partial(backup.copy_sqlite, folder / name) for name in ("inbox.db", "control.db"))
+    sources = backup.Sources(facts, inbox, control, SealedDays(folder / "sealed"))
     backup.take(sources, folder / "copy", "0.1", START)
     facts.close()
 
