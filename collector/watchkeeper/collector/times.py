@@ -49,8 +49,17 @@ def plausible(values: Sequence[float | str] | NDArray[np.generic]) -> bool:
         size = np.asarray(values, dtype=np.float64)
     except OverflowError:
         return False
-    seconds = size / np.select([size < 1e11, size < 1e14, size < 1e17], [1.0, 1e3, 1e6], 1e9)
+    seconds = size / _per_second(size)
     return bool(((seconds >= OLDEST) & (seconds <= NEWEST)).all())
+
+
+def _per_second(size: NDArray[np.float64]) -> float | NDArray[np.float64]:
+    """Give how many of each number's unit are a second: one number where all are of one unit, as nearly always."""
+    low, high = size.min(initial=math.inf), size.max(initial=0.0)
+    for limit, unit, least in ((1e11, 1.0, 0.0), (1e14, 1e3, 1e11), (1e17, 1e6, 1e14), (math.inf, 1e9, 1e17)):
+        if least <= low and high < limit:
+            return unit
+    return np.select([size < 1e11, size < 1e14, size < 1e17], [1.0, 1e3, 1e6], 1e9)
 
 
 def in_seconds(value: float) -> float:
@@ -77,9 +86,7 @@ def series(name: str, values: Sequence[float | int | str | None] | pl.Series) ->
 def _stamps(name: str, raw: pl.Series) -> pl.Series:
     nothing = raw.is_null() if raw.null_count() else None
     numbers = raw.to_numpy() if nothing is None else np.nan_to_num(raw.to_numpy())
-    size = np.abs(numbers)
-    factor = np.select([size < 1e11, size < 1e14, size < 1e17], [1e6, 1e3, 1.0], 1e-3)
-    stamps = pl.Series(name, np.rint(numbers * factor).astype(np.int64)).cast(TIME)
+    stamps = pl.Series(name, np.rint(numbers * (1e6 / _per_second(np.abs(numbers)))).astype(np.int64)).cast(TIME)
     return stamps if nothing is None else stamps.set(nothing, None)
 
 
