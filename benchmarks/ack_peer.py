@@ -15,6 +15,7 @@ from watchkeeper.collector.routes import IngestRoutes
 from watchkeeper.collector.shapes import Shapes
 from watchkeeper.schemas.settings import Ingest
 from watchkeeper.store.clock import wall
+from watchkeeper.store.facts import prediction_rows
 from watchkeeper.store.facts.batch import Batch, Predictions
 from watchkeeper.store.facts.connection import FactStore, insert
 from watchkeeper.store.facts.load import Loader
@@ -43,7 +44,8 @@ def main(kind: str, file: str, port: str) -> None:
 
     def bare(rows: Predictions) -> None:
         with facts.transaction() as connection:
-            insert(connection, "predictions", rows.frame)
+            prediction_rows.make(connection, rows.frame.columns)
+            insert(connection, prediction_rows.TABLE, rows.frame)
 
     stores: dict[str, Callable[[Predictions], object]] = {
         "duckdb_insert": bare,

@@ -104,7 +104,7 @@ def test_a_service_without_sites_and_a_sender_without_a_book():
     declared = expecting("2h", services=["flights", "other"])
     world = looked(World().load(made(days=30)), NOW - 5 * HOUR)
     with world.facts.transaction() as connection:
-        connection.execute("UPDATE predictions SET received_at = ?", [stored(NOW - HOUR)])
+        connection.execute("UPDATE prediction_rows SET received_at = ?", [stored(NOW - HOUR)])
     assert [(one.service, one.subject) for one in said(world, declared)] == [("other", "everywhere")]
     later = NOW + 3 * HOUR
     looked(world, NOW + MINUTE, later)

@@ -179,7 +179,7 @@ def test_a_feature_whose_type_changes_for_good_is_compared_no_more_and_the_other
 def test_without_the_rows_of_its_reference_nothing_is_judged() -> None:
     world = World().load(made(days=30)).with_reference()
     with world.facts.transaction() as connection:
-        connection.execute("DELETE FROM predictions WHERE ts < ?", [day(10).replace(tzinfo=None)])
+        connection.execute("DELETE FROM prediction_rows WHERE ts < ?", [day(10).replace(tzinfo=None)])
     evaluation = world.evaluate(Change(), day(30))
     assert (evaluation.readings, evaluation.judged) == ((), frozenset())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from e2e.running import Server, run, until
 
+from watchkeeper.collector.bodies import LARGE
 from watchkeeper.store.control import audit
 from watchkeeper.store.control.connection import open_control
 
@@ -18,11 +19,12 @@ TS = 1767600000
 def test_a_person_is_gone_from_every_file(tmp_path: Path) -> None:
     slow = {"WATCHKEEPER_LOADER_MAX_AGE_SECONDS": "1.0"}  # so that something waits in the inbox when it begins
     with Server(tmp_path, slow) as server:
-        person = {"service": "shop", "ts": TS, "extra": {"user_id": SECRET, "content": "x" * 500}}
+        person = {"service": "shop", "ts": TS, "extra": {"user_id": SECRET, "content": "x" * LARGE}}
         server.send("predictions", {"id": "a"} | person, {"id": "b", "service": "shop", "ts": TS})
         assert server.post("predictions", {"id": "c", "service": 7, "user_id": SECRET}).json()["rejected"] == 1
         server.send("outcomes", {"prediction_id": "a", "value": True})
-        assert SECRET.encode() in everything(server.data, "inbox.db*")
+        assert SECRET.encode() in everything(server.data, "inbox.db*"), "the reject"
+        assert SECRET.encode() in everything(server.data / "inbox.bodies", "*")
         where = ("--subject", f"user_id={SECRET}", "--url", server.url, "--json")
         dry = json.loads(run("erase", "--dry-run", *where).stdout)
         assert dry["deleted"]["predictions"] == dry["deleted"]["rejects"] == 1

@@ -373,7 +373,7 @@ def test_a_load_that_was_not_committed_is_done_again_and_counts_once(bench: Benc
         if not torn.done:
             torn.done = True
             with suppress(ZeroDivisionError), bench.facts.transaction() as connection:
-                connection.execute("INSERT INTO predictions (id) VALUES ('a')")
+                connection.execute("INSERT INTO prediction_rows (id) VALUES ('a')")
                 raise ZeroDivisionError
             raise StoreUnavailable("killed in the middle")
 

@@ -173,7 +173,7 @@ def test_compacting_keeps_every_row_and_gives_room_back(tmp_path: Path) -> None:
         made.load(*(event(ts=ts, extra={"n": n, "text": os.urandom(200).hex()}) for n in range(1000)), watermark=hour)
         made.facts.checkpoint()
     with made.facts.transaction() as connection:
-        connection.execute("DELETE FROM predictions WHERE ts > ?", [START])
+        connection.execute("DELETE FROM prediction_rows WHERE ts > ?", [START])
     made.facts.checkpoint()
     size = made.facts.size()
     assert size.total > size.free > 0

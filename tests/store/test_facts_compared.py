@@ -215,7 +215,7 @@ def test_a_week_of_25_columns_comes_from_rollups_without_a_scan() -> None:
     make_due(made.facts, (START + 4 * DAY).replace(tzinfo=UTC), 4, 10)
     span = window(5 * DAY, 12 * DAY)
     before = made.reader.histogram(*PAIR, span)
-    tables = ["predictions", *(str(name) for (name,) in made.rows("SELECT table_name FROM feature_tables"))]
+    tables = ["prediction_rows", *(str(name) for (name,) in made.rows("SELECT table_name FROM feature_tables"))]
     with made.facts.transaction() as connection:
         for table in tables:
             connection.execute(f"DROP TABLE {table}")

@@ -11,7 +11,7 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
-from watchkeeper.store.facts import rollups
+from watchkeeper.store.facts import prediction_rows, rollups
 from watchkeeper.store.facts.batch import PREDICTION_COLUMNS
 from watchkeeper.store.facts.connection import frame_of, registered
 from watchkeeper.store.sql import quoted
@@ -36,12 +36,13 @@ def exchange(
         return 0
     same = "p.id = c.id AND p.service = c.service AND p.ts = c.ts AND p.ts BETWEEN $oldest AND $newest"
     span = {"oldest": changes["ts"].min(), "newest": changes["ts"].max()}
+    prediction_rows.make(connection, [name for name in changes.columns if name not in (*_KEY, "ts")])
     with registered(connection, "changes_made", changes):
         old = _rows(connection, same, span)
     places = _segments(connection, old, values)
     sets = ", ".join(f"{name} = c.{name}" for name in changes.columns if name not in (*_KEY, "ts"))
     with registered(connection, "changes_made", changes):
-        connection.execute(f"UPDATE predictions p SET {sets} FROM changes_made c WHERE {same}", span)
+        connection.execute(f"UPDATE {prediction_rows.TABLE} p SET {sets} FROM changes_made c WHERE {same}", span)
     with registered(connection, "changes_made", changes):
         amended = _rows(connection, same, span)
     if segments_too is None:

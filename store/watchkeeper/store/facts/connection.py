@@ -19,7 +19,7 @@ import polars as pl
 
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.arrow_stream import ArrowStream
-from watchkeeper.store.facts import tables
+from watchkeeper.store.facts import prediction_rows, tables
 from watchkeeper.store.sql import literal
 
 MEMORY = ":memory:"
@@ -76,6 +76,8 @@ class FactStore:
         self.generation = 0
         """Counts aborted transactions: what was cached inside one may not be true any more."""
         tables.migrate(self._connection)
+        if not first(self._connection, "SELECT count(*) FROM duckdb_views() WHERE view_name = 'predictions'")[0]:
+            prediction_rows.show(self._connection)
 
     @contextmanager
     def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:

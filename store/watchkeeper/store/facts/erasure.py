@@ -16,6 +16,7 @@ import msgspec
 
 from watchkeeper.store.facts import measured
 from watchkeeper.store.facts.connection import FactStore, first
+from watchkeeper.store.facts.prediction_rows import stored
 from watchkeeper.store.facts.sealing import PREDICTIONS, TABLES, types_of
 from watchkeeper.store.sealed import SealedDays, SealedFile, digest
 from watchkeeper.store.sql import quoted
@@ -155,7 +156,7 @@ def _take(
     dry_run: bool,
 ) -> None:
     verb = "SELECT count(*)" if dry_run else "DELETE"
-    row = first(connection, f"{verb} FROM {quoted(table)} WHERE {where}", {"ids": list(ids)})
+    row = first(connection, f"{verb} FROM {quoted(stored(table))} WHERE {where}", {"ids": list(ids)})
     if int(str(row[0])):
         report.deleted[table] = int(str(row[0]))
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from watchkeeper.store.facts import attempts, checks, held, outcomes, rollups
+from watchkeeper.store.facts import attempts, checks, held, outcomes, prediction_rows, rollups
 from watchkeeper.store.facts.batch import (
     CHANGE_COLUMNS,
     GPU_COLUMNS,
@@ -58,6 +58,8 @@ from watchkeeper.store.facts.profiles import Profile, add_bins, add_moments
 from watchkeeper.store.facts.versions import Runs
 from watchkeeper.store.sql import quoted
 
+LARGE = 1_000_000
+"""Rows from which a new column is folded into the file before the next one is made."""
 COMPACT_EVERY = 200
 """Loads between two compactions of the rollups."""
 _ENDLESS = re.compile(r"\d{309}")
@@ -106,6 +108,8 @@ class Loader:
     def load(self, batch: Batch) -> LoadReport:
         """Store one batch, all or nothing."""
         now = self._clock().replace(tzinfo=None)
+        if batch.predictions is not None:
+            self._make_columns(batch.predictions.frame)
         with self._facts.transaction() as connection:
             generation = self._facts.generation
             self._features.refresh(connection, generation)
@@ -125,6 +129,19 @@ class Loader:
                 rollups.compact(connection, now)
         self._known = self._features.known()
         return report
+
+    def _make_columns(self, frame: pl.DataFrame) -> None:
+        """Make the columns that are filled for the first time, each by itself: until the next checkpoint one takes
+        about 5 MB of memory a million rows.
+        """
+        filled = {column.name for column in frame.iter_columns() if column.null_count() < column.len()}
+        with self._facts.transaction() as connection:
+            new = filled - prediction_rows.columns(connection)
+        for name in sorted(new):
+            with self._facts.transaction() as connection:
+                prediction_rows.make(connection, [name])
+            if self._facts.read(f"SELECT count(*) FROM {prediction_rows.TABLE}").item() > LARGE:
+                self._facts.checkpoint()
 
     def _load(self, connection: duckdb.DuckDBPyConnection, batch: Batch, now: datetime) -> LoadReport:
         loaded = duplicates = matched = 0
@@ -290,16 +307,19 @@ def _insert_predictions(
     connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, extra: Mapping[int, Fields]
 ) -> None:
     """Append the facts; what has no column of its own goes to the VARIANT ``extra``."""
+    there = prediction_rows.columns(connection)
+    stored = frame.select(name for name in frame.columns if name in there)
     if not extra:
-        insert(connection, "predictions", frame)
+        insert(connection, prediction_rows.TABLE, stored)
         return
+    prediction_rows.make(connection, ["extra"])
     texts: list[str | None] = [None] * frame.height
     for position, row in extra.items():
         text = msgspec.json.encode(row).decode()
         texts[position] = msgspec.json.encode(_bounded(row)).decode() if _ENDLESS.search(text) else text
-    with registered(connection, "incoming", frame.with_columns(pl.Series("extra_json", texts, pl.String))):
+    with registered(connection, "incoming", stored.with_columns(pl.Series("extra_json", texts, pl.String))):
         connection.execute(
-            """INSERT INTO predictions BY NAME
+            f"""INSERT INTO {prediction_rows.TABLE} BY NAME
                SELECT * EXCLUDE (extra_json), extra_json::JSON::VARIANT AS extra FROM incoming"""
         )
 

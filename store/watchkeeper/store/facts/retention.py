@@ -18,6 +18,7 @@ from watchkeeper.store.clock import utc
 from watchkeeper.store.facts import kept, telemetry
 from watchkeeper.store.facts.connection import FactStore, first
 from watchkeeper.store.facts.kept import Policy, Scope, scopes
+from watchkeeper.store.facts.prediction_rows import TABLE, stored
 from watchkeeper.store.facts.sealing import DAY, PREDICTIONS, TABLES, Table, seal, without_text
 from watchkeeper.store.sealed import SealedDays
 from watchkeeper.store.sql import quoted
@@ -134,7 +135,8 @@ def _delete_day(facts: FactStore, sealed: SealedDays, day: datetime, scope: Scop
     counted: dict[str, int] = {}
     with facts.transaction() as connection:
         for table, where in _fact_tables(facts, scope):
-            sql = f"DELETE FROM {quoted(table.name)} WHERE {table.time} >= $day AND {table.time} < $next AND {where}"
+            days = f"{table.time} >= $day AND {table.time} < $next"
+            sql = f"DELETE FROM {quoted(stored(table.name))} WHERE {days} AND {where}"
             counted[table.name] = _changed(connection, sql, _given(scope, where) | span)
         for table in (PREDICTIONS, *TABLES):
             there = sum(file.rows for file in files if file.table == table.name)
@@ -160,7 +162,7 @@ def _delete_text(facts: FactStore, scope: Scope) -> int:
         with facts.transaction() as connection:
             total += _changed(
                 connection,
-                f"""UPDATE predictions SET extra = ({without_text("extra")})::VARIANT
+                f"""UPDATE {TABLE} SET extra = ({without_text("extra")})::VARIANT
                     WHERE ts >= $day AND ts < $next AND {where}""",
                 scope.parameters | {"day": day, "next": day + timedelta(days=1)},
             )

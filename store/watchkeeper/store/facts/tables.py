@@ -6,6 +6,8 @@ unique (see ``load``). Rollups only grow by addition: a read sums over the rows 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from watchkeeper.schemas.errors import SettingsError
@@ -21,25 +23,86 @@ _TRAFFIC_COLUMNS = """
 """
 _LATENCY_COLUMNS = "bucket TIMESTAMP, service VARCHAR, model VARCHAR, log_bucket INTEGER, n BIGINT"
 
+PREDICTION_TYPES: Mapping[str, str] = {
+    "id": "VARCHAR",
+    "ts": "TIMESTAMP",
+    "received_at": "TIMESTAMP",
+    "service": "VARCHAR",
+    "model": "VARCHAR",
+    "model_version": "VARCHAR",
+    "system": "VARCHAR",
+    "provider": "VARCHAR",
+    "prompt": "VARCHAR",
+    "prompt_version": "VARCHAR",
+    "config_version": "VARCHAR",
+    "environment": "VARCHAR",
+    "site": "VARCHAR",
+    "prediction": "VARCHAR",
+    "prediction_number": "DOUBLE",
+    "score": "DOUBLE",
+    "confidence": "DOUBLE",
+    "confidence_threshold": "DOUBLE",
+    "latency_ms": "DOUBLE",
+    "ttft_ms": "DOUBLE",
+    "status": "VARCHAR",
+    "error_class": "VARCHAR",
+    "tokens_input": "BIGINT",
+    "tokens_cache_read": "BIGINT",
+    "tokens_cache_write": "BIGINT",
+    "tokens_output": "BIGINT",
+    "tokens_reasoning": "BIGINT",
+    "cost": "DOUBLE",
+    "currency": "VARCHAR",
+    "attempts": "INTEGER",
+    "fallback_from": "VARCHAR",
+    "fallback_reason": "VARCHAR",
+    "workflow": "VARCHAR",
+    "step": "VARCHAR",
+    "tool": "VARCHAR",
+    "agent": "VARCHAR",
+    "operation": "VARCHAR",
+    "trace_id": "VARCHAR",
+    "parent_id": "VARCHAR",
+    "conversation": "VARCHAR",
+    "finish_reason": "VARCHAR",
+    "service_tier": "VARCHAR",
+    "sample_weight": "DOUBLE",
+    "needed_by": "TIMESTAMP",
+    "used_at": "TIMESTAMP",
+    "reason_codes": "VARCHAR[]",
+    "checks": "STRUCT(name VARCHAR, kind VARCHAR, passed BOOLEAN, blocked BOOLEAN, score DOUBLE)[]",
+    "clock_skew": "BOOLEAN",
+    "server_ts": "BOOLEAN",
+    "attempt_of": "VARCHAR",
+    "extra": "VARIANT",
+}
+"""Every column of a prediction, in order."""
+PREDICTION_ALWAYS = (
+    "id",
+    "ts",
+    "received_at",
+    "service",
+    "model",
+    "status",
+    "currency",
+    "attempts",
+    "clock_skew",
+    "server_ts",
+)
+"""Those that every event fills; the others are made when one does (see ``prediction_rows``)."""
+
+
+def _created(table: str, columns: Mapping[str, str]) -> str:
+    return f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})"
+
+
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE inbox_watermark (seq BIGINT, into_next BIGINT)",
         "INSERT INTO inbox_watermark VALUES (0, 0)",
         "CREATE TABLE minutes_kept (since TIMESTAMP)",
         "INSERT INTO minutes_kept VALUES (TIMESTAMP '1970-01-01')",
-        """CREATE TABLE predictions (
-            id VARCHAR, ts TIMESTAMP, received_at TIMESTAMP, service VARCHAR, model VARCHAR,
-            model_version VARCHAR, system VARCHAR, provider VARCHAR, prompt VARCHAR, prompt_version VARCHAR,
-            config_version VARCHAR, environment VARCHAR, site VARCHAR, prediction VARCHAR, prediction_number DOUBLE,
-            score DOUBLE, confidence DOUBLE, confidence_threshold DOUBLE, latency_ms DOUBLE, ttft_ms DOUBLE,
-            status VARCHAR, error_class VARCHAR, tokens_input BIGINT, tokens_cache_read BIGINT,
-            tokens_cache_write BIGINT, tokens_output BIGINT, tokens_reasoning BIGINT, cost DOUBLE, currency VARCHAR,
-            attempts INTEGER, fallback_from VARCHAR, fallback_reason VARCHAR, workflow VARCHAR, step VARCHAR,
-            tool VARCHAR, agent VARCHAR, operation VARCHAR, trace_id VARCHAR, parent_id VARCHAR, conversation VARCHAR,
-            finish_reason VARCHAR, service_tier VARCHAR, sample_weight DOUBLE, needed_by TIMESTAMP, used_at TIMESTAMP,
-            reason_codes VARCHAR[],
-            checks STRUCT(name VARCHAR, kind VARCHAR, passed BOOLEAN, blocked BOOLEAN, score DOUBLE)[],
-            clock_skew BOOLEAN, server_ts BOOLEAN, attempt_of VARCHAR, extra VARIANT)""",
+        _created("predictions", {name: PREDICTION_TYPES[name] for name in PREDICTION_ALWAYS}),
         """CREATE TABLE held (
             key VARCHAR, part VARCHAR, service VARCHAR, held_at TIMESTAMP, told BOOLEAN, body BLOB)""",
         "CREATE TABLE joins (hour TIMESTAMP, service VARCHAR, fate VARCHAR, n BIGINT)",
@@ -115,6 +178,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             window_end TIMESTAMP, as_of TIMESTAMP, value DOUBLE, lower DOUBLE, upper DOUBLE, n BIGINT,
             maturity DOUBLE, reference DOUBLE, against VARCHAR)""",
     ),
+    ("ALTER TABLE predictions RENAME TO prediction_rows",),
 )
 
 
