@@ -141,7 +141,7 @@ def test_a_response_finds_its_request_also_after_that_was_forgotten(bench: Bench
 def test_what_has_no_row_any_more_is_kept_as_a_reject(bench: Bench) -> None:
     told_alone(bench, "request")
     with bench.facts.transaction() as connection:
-        connection.execute("DELETE FROM predictions")
+        connection.execute("DELETE FROM prediction_rows")
     bench.send(*SENT["response"])
     bench.load()
     [(kind, reason)] = bench.rows("SELECT kind, reason FROM rejects")

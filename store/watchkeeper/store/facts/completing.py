@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 import polars as pl
 
-from watchkeeper.store.facts import amending, outcomes, rollups
+from watchkeeper.store.facts import amending, outcomes, prediction_rows, rollups
 from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, Completions, ModelRows, complete
 from watchkeeper.store.facts.connection import frame_of, registered
 from watchkeeper.store.facts.features import PREDICTION, SCORE, FeatureCatalog, FeatureTable, TypedColumns, typed
@@ -146,9 +146,11 @@ def _add_extra(
     frame = pl.DataFrame(
         rows, {"id": pl.String, "service": pl.String, "ts": pl.Datetime("us"), "more": pl.String}, orient="row"
     )
+    prediction_rows.make(connection, ["extra"])
     with registered(connection, "late_extra", frame):
         connection.execute(
-            """UPDATE predictions p SET extra = json_merge_patch(coalesce(p.extra::JSON, '{}'), n.more::JSON)::VARIANT
+            f"""UPDATE {prediction_rows.TABLE} p
+               SET extra = json_merge_patch(coalesce(p.extra::JSON, '{{}}'), n.more::JSON)::VARIANT
                FROM late_extra n WHERE p.id = n.id AND p.service = n.service AND p.ts = n.ts
                AND p.ts BETWEEN $oldest AND $newest""",
             {"oldest": frame["ts"].min(), "newest": frame["ts"].max()},
