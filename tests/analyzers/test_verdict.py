@@ -214,7 +214,7 @@ def test_a_restart_goes_on_where_it_was_though_retention_has_taken_the_rows(fram
         judged(always, whole, number)
         judged(before, parted, number)
     with parted.facts.transaction() as connection:
-        for table, time in (("predictions", "ts"), ("features_1", "ts"), ("matched", "prediction_ts")):
+        for table, time in (("prediction_rows", "ts"), ("features_1", "ts"), ("matched", "prediction_ts")):
             connection.execute(f"DELETE FROM {table} WHERE {time} < ?", [day(25).replace(tzinfo=None)])
     after = Change()
     for number in range(36, 45):
