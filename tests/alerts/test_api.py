@@ -107,6 +107,18 @@ def test_one_line(client: Client, told: str) -> None:
     }
 
 
+def test_a_line_is_as_loud_as_what_still_holds_and_as_old_as_its_subject(client: Client, control: Control) -> None:
+    first = finding(severity=Severity.PAGE, metric="strength")
+    anew = finding(metric="strength, stronger (2)", at=day(3))
+    over = finding(severity=Severity.PAGE, metric="strength", at=day(3), active=False)
+    record(control, [first], NOTHING_DECLARED, START, LINKS, timing=AT_ONCE)
+    record(control, [anew, over, finding("origin", at=day(3), effect=0.1)], NOTHING_DECLARED, day(3), LINKS)
+    (line,) = client.get("/v1/incidents").json()["incidents"]
+    assert (line["severity"], line["subjects"][0]) == ("ticket", "carrier"), "the page is over"
+    assert line["onset"] == "2026-02-28T10:00:00Z", "the same subject was told before"
+    assert client.get(f"/v1/incidents/{line['id']}").json()["text"].startswith("TICKET delays")
+
+
 def test_the_whole_story(client: Client, told: str) -> None:
     story: dict[str, Any] = client.get(f"/v1/incidents/{told}").json()
     assert story["text"].startswith("PAGE delays: 31 % of carrier values")

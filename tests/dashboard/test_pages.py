@@ -173,7 +173,7 @@ def test_a_model_with_all_its_numbers(serve: Serve, open_page: Open) -> None:
     app = open_page(serve().url, "model", model="flight-delay/delay-gbm")
     assert not app.exception
     words = texts(app)
-    assert app.title[0].value == "flight-delay · delay-gbm"
+    assert app.title[0].value == "flight\\-delay · delay\\-gbm"
     assert [metric.value for metric in app.metric][-1] == "–", "no price is declared: the cost is not known"
     for title in ("Rate", "Errors", "Duration", "Error budget left", "Quality", "Cost per 1k requests"):
         assert f"**{title}**" in words
@@ -205,7 +205,7 @@ def test_choosing_another_model_changes_the_address(serve: Serve, open_page: Ope
     app.selectbox[0].select(("fraud-score", "gbm-2026-09")).run()
     assert not app.exception
     assert app.query_params["model"] in ("fraud-score/gbm-2026-09", ["fraud-score/gbm-2026-09"])
-    assert app.title[0].value == "fraud-score · gbm-2026-09"
+    assert app.title[0].value == "fraud\\-score · gbm\\-2026\\-09"
 
 
 def test_one_feature_in_full_by_its_address(serve: Serve, open_page: Open) -> None:
@@ -231,7 +231,7 @@ def test_the_evidence_of_an_incident(serve: Serve, open_page: Open) -> None:
     assert specs(app) == 2
     (origin,) = [table.value for table in app.table if "mix" in table.value]
     assert origin["segment"].to_list() == [f"carrier={value}" for value in ("JBU", "B6", "UA", "AA")]
-    assert origin["mix"][0] == "**+3.1\u2009pt (+2.7\u2009pt to +3.5\u2009pt)**"
+    assert origin["mix"][0] == "**+3.1\u2009pt (+2.7 to +3.5)**"
 
 
 def test_why_it_was_told_and_to_whom_not(serve: Serve, open_page: Open) -> None:
@@ -350,6 +350,26 @@ def test_foreign_words_are_shown_as_they_are(serve: Serve, open_page: Open) -> N
     app = open_page(stub.url, "incident")
     assert not app.exception
     assert not any("![x](" in element.value or "](http://evil" in element.value for element in app.markdown)
+
+
+def test_what_a_prediction_carries_is_shown_as_it_is(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    rude = {"prediction": [{"prompt": "![x](http://evil.example/x.png)"}]}
+    stub.world.prediction = lambda _: rude  # type: ignore[method-assign,assignment]
+    app = open_page(stub.url, "incident", id="inc-7f3a", prediction="a")
+    assert not app.exception
+    assert not any("![x](" in table.value.to_string() for table in app.table)
+
+
+def test_a_model_named_like_markdown_is_named_as_it_is(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    made = stub.world.query
+    named = "*a* $x$"
+    stub.world.query = lambda name, params: [  # type: ignore[method-assign]
+        row | {"model": named} if row.get("model") == "gpt-4o-mini" else row for row in made(name, params) or []
+    ]
+    app = open_page(stub.url, "model", model=f"support-assistant/{named}")
+    assert app.title[0].value == "support\\-assistant · \\*a\\* \\$x\\$"
 
 
 def test_telemetry_says_who_is_silent_what_is_lost_and_what_was_turned_away(serve: Serve, open_page: Open) -> None:

@@ -165,3 +165,12 @@ def test_an_incident_began_when_its_findings_say(degraded: tuple[asked.Head, ask
 def test_the_times_of_an_incident_that_is_over(degraded: tuple[asked.Head, asked.Fleet]) -> None:
     over = msgspec.structs.replace(degraded[0].incidents[0], state="resolved", resolved_at=ONSET + timedelta(days=2))
     assert verdict.times(over, NOW) == ["Wed 04:50 UTC for 2.0\u2009days", "noticed 5\u2009h later"]
+
+
+def test_trouble_is_what_still_holds(degraded: tuple[asked.Head, asked.Fleet]) -> None:
+    head = degraded[0]
+    assert head.worst is not None
+    assert verdict.troubled(head.incidents, None) == {"carrier", "error", "cost", "latency"}
+    findings = (*head.worst.findings[:1], msgspec.structs.replace(head.worst.findings[1], active=False))
+    story = msgspec.structs.replace(head.worst, findings=findings)
+    assert verdict.troubled(head.incidents, story) == {"carrier", "cost", "latency"}

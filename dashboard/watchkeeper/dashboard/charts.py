@@ -126,7 +126,7 @@ def over_time(
     that the time axes of charts above each other agree. ``kind`` is what quiet lines are called together.
     """
     start, end = fmt.epoch_ms(span[0]), fmt.epoch_ms(span[1])
-    shown = sorted((mark for mark in marks if start <= mark.at <= end), key=lambda mark: mark.at)
+    shown = sorted(dict.fromkeys(mark for mark in marks if start <= mark.at <= end), key=lambda mark: mark.at)
     low, high = _domain(lines, limit, band, least_top)
     lanes = min(len(shown), MARKS_NAMED)
     high += (high - low) * lanes * LANE / (height - lanes * LANE)

@@ -185,6 +185,13 @@ def state_of(incidents: Sequence[rows.Incident], *, asked_lately: bool = True, p
     return "Healthy" if promised else "Quiet"
 
 
+def troubled(incidents: Iterable[rows.Incident], worst: rows.IncidentStory | None) -> set[str]:
+    """Name what open incidents are about; of the one whose story is known only what still holds."""
+    told = {subject for one in incidents if worst is None or one.id != worst.id for subject in one.subjects}
+    now = (one for one in (worst.findings if worst else ()) if one.alerting and one.active)
+    return told | {subject for one in now for subject in one.subjects}
+
+
 def of_model(incidents: Iterable[rows.Incident], key: Key) -> list[rows.Incident]:
     """Pick the open incidents of one model, the worst first; one without a model is about the whole service."""
     return asked.worst_first(one for one in incidents if one.service == key[0] and one.model in {None, "", key[1]})

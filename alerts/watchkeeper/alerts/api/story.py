@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from watchkeeper.alerts.api import models as shapes
-from watchkeeper.alerts.incidents.incidents import LOUDNESS, ranked
+from watchkeeper.alerts.incidents.incidents import LOUDNESS, holding, ranked
 from watchkeeper.alerts.messages.links import Links
 from watchkeeper.alerts.messages.message import Content, compose
 from watchkeeper.alerts.messages.notification import Transition
@@ -75,7 +75,7 @@ def _line(
     said: Sequence[Verdict],
     held: Sequence[str],
 ) -> dict[str, Any]:
-    severities = [member.severity for member in incident.members]
+    severities = [member.severity for member in holding(incident.members)]
     return {
         "id": incident.id,
         "service": incident.service,
@@ -104,8 +104,10 @@ def _line(
 
 
 def _onset(incident: Incident, found: Mapping[str, Finding]) -> datetime:
-    """Give when the condition that is told first began: what joined later began at a time of its own."""
-    keys = {key for member in ranked(incident.members)[:1] for key in (member.first_key, member.last_key)}
+    """Give when what is told first began: other subjects began at times of their own, the same one may be told anew."""
+    alerting = ranked(incident.members)
+    same = [member for member in alerting if member.subject == alerting[0].subject]
+    keys = {key for member in same for key in (member.first_key, member.last_key)}
     known = [found[key].since or found[key].window.start for key in keys if key in found]
     return min(known, default=incident.opened_at)
 

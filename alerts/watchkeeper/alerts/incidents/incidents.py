@@ -162,6 +162,12 @@ def ranked(members: Sequence[Member]) -> list[Member]:
     )
 
 
+def holding(members: Sequence[Member]) -> list[Member]:
+    """Give what alerts and still holds, ranked; once nothing does, all that alerted. How loud it is goes by these."""
+    alerting = ranked(members)
+    return [member for member in alerting if member.active] or alerting
+
+
 def subjects(members: Sequence[Member]) -> list[str]:
     """Rank the names: the first names of all findings, then all second names, and so on; each once."""
     names = [member.subjects or (member.metric,) for member in ranked(members)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchkeeper.alerts.incidents.incidents import LOUDNESS, ranked, subjects
+from watchkeeper.alerts.incidents.incidents import LOUDNESS, holding, ranked, subjects
 from watchkeeper.alerts.messages.notification import Transition
 from watchkeeper.alerts.messages.wording import burning, duration, left, moment, named, number, one_line, proven
 from watchkeeper.schemas.declared import Declarations, System
@@ -77,7 +77,7 @@ def compose(
     first = set(new)
     members = sorted(ranked(incident.members), key=lambda member: first != set() and member.fingerprint not in first)
     shown = [findings[member.last_key] for member in members if member.last_key in findings]
-    about = [member for member in members if member.fingerprint in first] or members
+    about = [member for member in members if member.fingerprint in first] or holding(members)
     severity = max((member.severity for member in about), key=LOUDNESS.__getitem__, default=Severity.TICKET)
     said = shown[0].summary if shown else ", ".join(subjects(incident.members))
     what = said.removeprefix(f"{incident.service}: ")  # the title names the service

@@ -68,7 +68,7 @@ def fact(label: str, words: str, how: str | None = None) -> None:
 
 def pairs(found: Mapping[str, object]) -> None:
     """Show names and values as a plain table."""
-    table = [{"name": name, "value": str(value)} for name, value in found.items()]
+    table = [{"name": fmt.literal(name), "value": fmt.literal(str(value))} for name, value in found.items()]
     st.table(  # pyright: ignore[reportUnknownMemberType]  # its data may be numpy's
         table, border="horizontal", hide_header=True, hide_index=True
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from watchkeeper.dashboard import asked, charts, histograms, rows, series, state
+from watchkeeper.dashboard import asked, charts, histograms, rows, series, state, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.charts import Limit, Line, Mark, Unit
 from watchkeeper.dashboard.parts import cards
@@ -44,7 +44,7 @@ def show(
     drift: dict[str, list[rows.Reading]] = defaultdict(list)
     for reading in sorted(found.drift, key=lambda one: one.window_end):
         drift[reading.subject].append(reading)
-    troubled = {subject for incident in incidents for subject in incident.subjects}
+    troubled = verdict.troubled(incidents, worst)
     order = sorted(bins, key=lambda name: (name not in troubled, -_psi(drift[name]), name))
     chosen = state.asked_for().get("feature")
     if chosen and chosen not in bins:
@@ -79,8 +79,9 @@ def _card(name: str, found: asked.Model, bins: Sequence[rows.Bin], psi: float, t
 
 def _chip(psi: float, troubled: bool) -> None:
     st.badge(
-        f"PSI {psi:.2f}", color="orange" if troubled else "gray", icon=":material/trending_up:" if troubled else None
-    )
+        f"PSI {psi:.2f}", color="orange" if troubled else "gray", icon=":material/warning:" if troubled else None,
+        help="An open incident names it." if troubled else None,
+    )  # fmt: skip
 
 
 def _shown(name: str, found: asked.Model, bins: Sequence[rows.Bin], troubled: bool, height: int = 130) -> None:

@@ -52,8 +52,8 @@ def said(split: Sequence[rows.SplitRow]) -> str:
 
 
 def _cells(one: rows.SplitRow) -> dict[str, str]:
-    mix = f"{_written(one, one.mix)} ({_written(one, one.mix_lower)} to {_written(one, one.mix_upper)})"
-    inside = f"{_written(one, one.inside)} ({_written(one, one.inside_lower)} to {_written(one, one.inside_upper)})"
+    mix = f"{_written(one, one.mix)} ({_end(one, one.mix_lower)} to {_end(one, one.mix_upper)})"
+    inside = f"{_written(one, one.inside)} ({_end(one, one.inside_lower)} to {_end(one, one.inside_upper)})"
     return {
         "segment": fmt.literal(f"{one.dim}={one.value}"),
         "known outcomes": f"{fmt.number(one.n)}, reference {fmt.number(one.reference_n)}",
@@ -65,6 +65,11 @@ def _cells(one: rows.SplitRow) -> dict[str, str]:
 
 def _error(one: rows.SplitRow, rate: float | None) -> str:
     return fmt.percent(rate) if one.share else fmt.number(rate)
+
+
+def _end(one: rows.SplitRow, change: float) -> str:
+    """Write an end of an interval, in the unit that the value beside it carries."""
+    return f"{100 * change:+.1f}" if one.share else fmt.number(change)
 
 
 def _written(one: rows.SplitRow, change: float) -> str:

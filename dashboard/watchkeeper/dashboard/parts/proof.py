@@ -157,7 +157,11 @@ def examples(story: rows.IncidentStory) -> None:
             for identity in story.examples[:6]:
                 kind = "secondary" if identity != chosen else "primary"
                 st.button(
-                    identity, type=kind, on_click=state.choose, kwargs={"prediction": identity}, key=f"p-{identity}"
+                    fmt.literal(identity),
+                    type=kind,
+                    on_click=state.choose,
+                    kwargs={"prediction": identity},
+                    key=f"p-{identity}",
                 )
         typed = st.text_input("Prediction id", value=chosen, placeholder="the id that the service sent")
         if typed:

@@ -21,12 +21,16 @@ NAME, REASON = "respond_name", "respond_reason"
 def show(story: rows.IncidentStory, now: datetime) -> None:
     """Show the buttons, and what was said before."""
     with st.container(border=True, gap="small"):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(horizontal=True, vertical_alignment="center"):
             if story.acknowledged_by is None and story.open:
                 acknowledge(story)
             elif story.acknowledged_by is not None:
                 at = f" {fmt.clock(story.acknowledged_at, now)}" if story.acknowledged_at else ""
-                st.badge(f"Acknowledged by {story.acknowledged_by}{at}", icon=":material/person_check:", color="gray")
+                st.badge(
+                    fmt.literal(f"Acknowledged by {story.acknowledged_by}{at}"),
+                    icon=":material/person_check:",
+                    color="gray",
+                )
             st.caption("Was the alert of use?", width="content")
             for word, (label, meaning) in WORDS.items():
                 if st.button(label, key=f"say-{word}", help=meaning):

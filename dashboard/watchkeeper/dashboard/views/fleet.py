@@ -119,7 +119,7 @@ def _worst_latency(numbers: asked.Fleet, models: Sequence[ModelRow]) -> None:
     change = (worst.share_now or 0.0) - week / worst.limit if week is not None and worst.limit else None
     st.metric(
         "p95 vs objective, worst", fmt.percent(worst.share_now), None if change is None else fmt.points(change),
-        delta_color="orange" if worst.slow else "off", delta_description=worst.name, border=True,
+        delta_color="orange" if worst.slow else "off", delta_description=fmt.literal(worst.name), border=True,
         chart_data=series.thinned([value for _, value in worst.share]), help=how,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ def _worst_budget(models: Sequence[ModelRow], otherwise: str) -> None:
     trouble = (worst.budget or 0.0) < 0 or bool(worst.incidents)
     st.metric(
         "Error budget left, worst", fmt.percent(worst.budget), fmt.points(course[-1] - course[0]),
-        delta_color="orange" if trouble else "off", delta_description=worst.name, border=True,
+        delta_color="orange" if trouble else "off", delta_description=fmt.literal(worst.name), border=True,
         chart_data=series.thinned(course), help=how,
     )  # fmt: skip
 

@@ -108,7 +108,7 @@ def _chosen(known: dict[Key, rows.Overview]) -> tuple[Key, str]:
 def _show(head: asked.Head, key: Key, found: asked.Model) -> None:
     status, owner = head.status, verdict.owners(head.declared).get(key[0])
     overview = found.overview
-    st.title(key[0] if key[0] == key[1] else f"{key[0]} · {key[1]}", anchor=False)
+    st.title(fmt.literal(key[0] if key[0] == key[1] else f"{key[0]} · {key[1]}"), anchor=False)
     parts = [
         f"version {overview.model_version}" if overview and overview.model_version else "",
         f"by {overview.provider}" if overview and overview.provider else "",

@@ -100,7 +100,7 @@ def _wall(found: asked.Promised) -> None:
             "left": column.ProgressColumn(
                 "Budget left", format=f"%.0f{fmt.THIN}%%", min_value=0, max_value=100, color="gray", width=110
             ),
-            "gate": column.TextColumn("Gate", width=64),
+            "gate": column.TextColumn("Gate", width=64, help="May deployments go on? open, closed, or nobody knows."),
             "open": column.ButtonColumn("", key=OPEN, type="tertiary", width=56),
         },
     )  # fmt: skip
@@ -149,17 +149,18 @@ def _kept(one: promises.Slo) -> str:
 
 
 def _detail(one: promises.Slo, found: asked.Promised) -> None:
-    st.subheader(one.name, anchor=False)
-    if one.description:
-        st.caption(fmt.literal(one.description))
+    st.subheader(fmt.literal(one.name), anchor=False)
+    said = f"{fmt.literal(fmt.ended(one.description))} " if one.description else ""
+    st.caption(f"{said}{_exact(one.target)} is promised: {fmt.literal(_promise(one))}")
     with st.grid(4, min_column_width=165):
         cards.number("Promised", _exact(one.target), None, _promise(one))
         how = "The share of good events in the window. The interval is Wilson's, 95 %."
         cards.number("Kept", fmt.UNKNOWN if one.sli is None else _exact(one.sli), None, how)
-        how = f"{one.bad:,.0f} were bad of {one.n:,}; {one.budget_allowed:,.0f} may be. Below 0 % it is missed."
+        how = "1 minus the used share of what may be bad. Below 0 % the objective is missed."
         left = fmt.UNKNOWN if one.budget_left is None else fmt.percent(one.budget_left)
         cards.number("Error budget left", left, None, how)
-        cards.number("Gate", one.gate, None, GATES.get(one.gate, ""))
+        how = "May a deployment go on? The budget policy says, or the budget: `watchkeeper gate` asks for a pipeline."
+        cards.number_beside("Gate", one.gate, GATES.get(one.gate), how)
     _budget(one, found)
     _burns(one)
     _facts(one, found)
@@ -212,6 +213,9 @@ def _burns(one: promises.Slo) -> None:
 def _facts(one: promises.Slo, found: asked.Promised) -> None:
     with st.grid(2, min_column_width=260):
         why = [*map(fmt.literal, one.reasons)]
+        if one.n:
+            allowed = fmt.number(one.budget_allowed)
+            why.append(f"{fmt.number(one.bad)} of {fmt.count(one.n)} were bad, {allowed} may be")
         if one.exhausted_at is not None and (one.budget_left or 0.0) > 0:
             why.append(f"at the last day's rate the budget is gone {fmt.clock(one.exhausted_at, found.slos.as_of)} UTC")
         cards.fact(
