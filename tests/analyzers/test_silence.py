@@ -17,7 +17,7 @@ from watchkeeper.schemas.declared import Declarations, Monitor, System
 from watchkeeper.schemas.findings import DataState, Finding, Window
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import telemetry
-from watchkeeper.store.facts.batch import complete
+from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, complete
 from watchkeeper.store.facts.connection import insert
 from watchkeeper.store.facts.telemetry import LOOK, TELEMETRY_COLUMNS
 
@@ -49,13 +49,18 @@ def looked(world: World, start: datetime, end: datetime = NOW, loaded_to: dateti
     return world
 
 
-def heard(world: World, arrivals: Sequence[datetime], site: str = "", service: str = "shop") -> World:
-    """Someone with a book sent at these times; each look shows the newest."""
+def heard(
+    world: World, arrivals: Sequence[datetime], site: str = "", service: str = "shop", *, clients: int = 1
+) -> World:
+    """Someone sent at these times; each look shows the newest. Of no clients is who keeps no book."""
     seen = pl.Series([stored(one) for one in arrivals]).sort()
     minutes = pl.DataFrame({"seen_at": seen, "looked_at": seen.dt.truncate("1m") + MINUTE})
     frame = minutes.group_by("looked_at").agg(pl.col("seen_at").max())
     named = frame.with_columns(
-        pl.lit(service).alias("service"), pl.lit(site).alias("site"), pl.lit("1").alias("version")
+        pl.lit(service).alias("service"),
+        pl.lit(site).alias("site"),
+        pl.lit("1").alias("version"),
+        pl.lit(clients).alias("clients"),
     )
     with world.facts.transaction() as connection:
         insert(connection, "telemetry", complete(named.sort("looked_at"), TELEMETRY_COLUMNS))
@@ -182,26 +187,36 @@ def told_of(times: np.ndarray, floor: float = 120.0) -> tuple[int, int]:
     return false, watched
 
 
+def exported(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
+    """What an exporter of OpenTelemetry makes of it: batches of five seconds, some of them sent again after a wait."""
+    batches = np.unique(np.ceil(times / 5)) * 5
+    return np.sort(batches + np.where(rng.random(batches.size) < 0.01, rng.uniform(2, 10, batches.size), 0))
+
+
+@pytest.mark.parametrize("exporter", [False, True])
 @pytest.mark.parametrize("traffic", [steady, nightly, thin_at_night, bursts, sparse, memoryless])
-def test_half_a_year_of_healthy_traffic_is_never_called_silent(traffic):
-    times = traffic(np.random.default_rng(7), 182)
-    false, watched = told_of(times[times < 182 * 86_400])
+def test_half_a_year_of_healthy_traffic_is_never_called_silent(traffic, exporter):
+    rng = np.random.default_rng(7)
+    times = traffic(rng, 182)
+    times = times[times < 182 * 86_400]
+    false, watched = told_of(exported(rng, times) if exporter else times)
     assert false == 0
     assert watched or traffic is not memoryless, "it must be one that is watched"
 
 
-def since_weeks(traffic, until: datetime, service: str = "shop") -> World:
+def since_weeks(traffic, until: datetime, service: str = "shop", *, clients: int = 1) -> World:
     start = until - LEARNED - DAY
     world = looked(World(), start, until + 3 * DAY)
     midnight = start.replace(hour=0)
     times = traffic(np.random.default_rng(3), 33)
     monday = timedelta(days=midnight.weekday())
     arrivals = [midnight - monday + timedelta(seconds=float(one)) for one in times[:: max(1, times.size // 60_000)]]
-    return heard(world, [one for one in arrivals if start <= one <= until], service=service)
+    return heard(world, [one for one in arrivals if start <= one <= until], service=service, clients=clients)
 
 
-def test_dense_traffic_that_ends_is_told_within_minutes_without_a_declaration():
-    world = since_weeks(nightly, NOW)
+@pytest.mark.parametrize("clients", [0, 1])
+def test_dense_traffic_that_ends_is_told_within_minutes_without_a_declaration(clients):
+    world = since_weeks(nightly, NOW, clients=clients)
     assert not said(world, at=NOW + MINUTE)
     (finding,) = said(world, at=NOW + 5 * MINUTE)
     assert (finding.subject, finding.severity.value) == ("everywhere", "ticket")
@@ -216,11 +231,60 @@ def test_dense_traffic_that_ends_is_told_within_minutes_without_a_declaration():
     assert not said(world, expecting("2h"), NOW + HOUR), "what is declared goes first"
 
 
-def test_the_night_and_the_weekend_of_a_service_that_is_quiet_then_are_not_told():
+@pytest.mark.parametrize("clients", [0, 1])
+def test_the_night_and_the_weekend_of_a_service_that_is_quiet_then_are_not_told(clients):
     evening = day(25) + timedelta(hours=21)  # a Friday
-    world = since_weeks(nightly, evening)
+    world = since_weeks(nightly, evening, clients=clients)
     for hours in range(0, 60, 5):
         assert not said(world, at=evening + timedelta(hours=hours))
+
+
+def test_what_arrived_and_is_not_loaded_yet_is_no_silence_of_an_exporter():
+    world = since_weeks(nightly, NOW, clients=0)
+    with world.facts.transaction() as connection:
+        connection.execute(
+            "UPDATE telemetry SET seen_at = $to WHERE service = 'watchkeeper' AND looked_at > $to", {"to": stored(NOW)}
+        )
+    assert not said(world, at=NOW + 10 * MINUTE)
+
+
+def test_a_service_that_gets_a_book_is_not_missed_where_it_had_none():
+    world = since_weeks(nightly, NOW, clients=0)
+    heard(world, [NOW + number * MINUTE for number in range(30)], "ams")
+    assert not said(world, at=NOW + 30 * MINUTE)
+    (finding,) = said(heard(silent(ams=3 * HOUR), [NOW - MINUTE], clients=0), expecting("1h", "ams"))
+    assert finding.subjects == ("everywhere", "site:ams"), "and one without a site is no sign of life of a site"
+
+
+def test_arrivals_of_exporters_are_noted_at_each_look_as_those_of_clients_are():
+    """Also of what was loaded only after the next look; who keeps a book is left out."""
+    world, other = World(), World()
+    rng = np.random.default_rng(5)
+    times = [NOW + timedelta(seconds=float(one)) for one in np.cumsum(rng.exponential(40, 30))]
+    looks = [NOW + number * MINUTE for number in range(1, 23)]
+    for look in looks:
+        loaded_to = look - MINUTE / 2 if look.minute % 7 == 0 else look
+        came = [one for one in times if look - 2 * MINUTE < one <= loaded_to]
+        known = set(world.facts.read("SELECT received_at FROM predictions WHERE service = 'shop'").to_series())
+        rows = [
+            {"id": f"{service}-{one}", "service": service, "ts": stored(one), "received_at": stored(one)}
+            for one in came
+            if stored(one) not in known
+            for service in ("shop", "sdk")
+        ]
+        if rows:
+            with world.facts.transaction() as connection:
+                insert(connection, "predictions", complete(pl.DataFrame(rows), PREDICTION_COLUMNS))
+        telemetry.write(world.facts, telemetry.arrivals(world.facts, ["sdk"], look), look, loaded_to)
+    heard(other, [one for one in times if one <= looks[-1]], clients=0)
+    noted = "SELECT DISTINCT seen_at FROM telemetry WHERE service <> 'watchkeeper' ORDER BY seen_at"
+    found, wanted = (set(one.facts.read(noted).to_series()) for one in (world, other))
+    assert len(found) > 10
+    assert len(found & wanted) / len(wanted) > 0.7, "but for looks that came while something was still loading"
+    assert world.facts.read("SELECT max(seen_at) FROM telemetry WHERE service = 'shop'").item() == max(
+        stored(one) for one in times if one <= looks[-1]
+    )
+    assert world.facts.read("SELECT count(*) FROM telemetry WHERE service = 'sdk'").item() == 0
 
 
 def test_who_is_new_or_gone_for_a_week_is_not_expected():

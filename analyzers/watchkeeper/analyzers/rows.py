@@ -134,6 +134,7 @@ class TelemetryRow(Struct, frozen=True):
     service: str
     site: str = ""
     version: str = ""
+    clients: int = 0
     accepted: int = 0
     rejected: int = 0
     dropped: int = 0

@@ -34,7 +34,7 @@ from watchkeeper.app import heap
 from watchkeeper.app.declaring import apply_to, make_data_folder
 from watchkeeper.app.leading import Leader
 from watchkeeper.app.metrics import AlertCounts
-from watchkeeper.app.telemetry import snapshot
+from watchkeeper.app.telemetry import booked, snapshot
 from watchkeeper.app.upkeep import Upkeep
 from watchkeeper.collector.inbox import Inbox
 from watchkeeper.collector.loader import InboxLoader
@@ -277,7 +277,9 @@ class Rooms:
             return
         oldest = self.stores.inbox.status().oldest_us
         loaded_to = now if oldest is None else min(now, datetime.fromtimestamp(oldest / 1e6, UTC))
-        telemetry.write(self.stores.facts, snapshot(self.stores.inbox.clients()), now, loaded_to)
+        books = snapshot(self.stores.inbox.clients())
+        others = telemetry.arrivals(self.stores.facts, booked(books, now), now)
+        telemetry.write(self.stores.facts, pl.concat([books, others], how="diagonal_relaxed"), now, loaded_to)
         self._telemetry_at = now
 
     def _make_schedule(self) -> Schedule:

@@ -21,6 +21,8 @@ Arrival = Callable[[str, str | None, Window], datetime | None]
 """When the newest event of a service (and site) came in, within a window of arrival."""
 UNDECLARED = timedelta(microseconds=OFFLINE_US)
 """How long who declared nothing may be silent before it is called offline."""
+BOOKED = timedelta(days=7)
+"""For how long after its last sign of life the book of a client speaks for its service."""
 RECENT = timedelta(days=1)
 """For how long after its last loss a group is called partial."""
 
@@ -138,6 +140,11 @@ def snapshot(groups: Sequence[Group]) -> pl.DataFrame:
     }
     columns["seen_at"] = [stored(_moment(group.seen_us)) for group in groups]
     return pl.DataFrame(columns, schema_overrides={name: TELEMETRY_COLUMNS[name] for name in columns})
+
+
+def booked(books: pl.DataFrame, now: datetime) -> list[str]:
+    """Name the services whose clients keep a book: those of a snapshot that were heard of within a week."""
+    return books.filter(pl.col("seen_at") > stored(now - BOOKED))["service"].unique().to_list()
 
 
 def _moment(us: int) -> datetime:

@@ -8,7 +8,7 @@ an hour; who sends seldom or in wild bursts must be declared. Silence says nothi
 
 Time in which the server itself was away is not counted. Misleads on the first holiday of a service that is otherwise
 busy at that hour, and of who declares nothing and moves to another name on purpose. What is learned is learned from the
-books of clients: senders without one (OTLP) are watched only where they are declared.
+books of clients, and of senders without one (OTLP exporters) from when their predictions came in, a service at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.data.telemetry import EVERYWHERE
@@ -123,7 +123,7 @@ class SilenceOfSenders:
                 silent = _declared_silences(facts, service, wanted, heard, look)
             else:
                 floor = settings.number("floor_minutes") * 60
-                silent = _learned_silences(facts, service, heard, look[0], floor)
+                silent = _learned_silences(facts, service, heard, look, floor)
             if silent is not None:
                 judged.add((service, ""))
                 findings += self._findings(settings, service, silent, as_of)
@@ -189,13 +189,29 @@ def _rounded(span: timedelta) -> str:
     return phrases.span_words(timedelta(minutes=math.ceil(span / timedelta(minutes=1))))
 
 
-def _heard(facts: FactReader, at: datetime) -> dict[tuple[str, str], datetime]:
-    """Give when each service was last heard of at each site, by the books of its clients."""
-    heard: dict[tuple[str, str], datetime] = {}
+class Heard(NamedTuple):
+    """When someone was last heard of, and whether a book of its own says so."""
+
+    at: datetime
+    booked: bool
+
+
+def _heard(facts: FactReader, at: datetime) -> dict[tuple[str, str], Heard]:
+    """Give when each service was last heard of at each site, by the books of its clients; by what came in where these
+    are older or there are none.
+    """
+    heard: dict[tuple[str, str], Heard] = {}
+    bare: dict[str, Heard] = {}
     for row in rows(facts.telemetry(at), TelemetryRow):
         if row.seen_at is not None:
-            seen, key = row.seen_at.replace(tzinfo=UTC), (row.service, row.site)
-            heard[key] = max(seen, heard.get(key, seen))
+            seen, key = Heard(row.seen_at.replace(tzinfo=UTC), row.clients > 0), (row.service, row.site)
+            if seen.booked:
+                heard[key] = max(seen, heard.get(key, seen))
+            else:
+                bare[row.service] = seen
+    for service, seen in bare.items():
+        if all(seen.at > one.at for (of, _), one in heard.items() if of == service):
+            heard[service, ""] = seen
     return heard
 
 
@@ -213,14 +229,14 @@ def _declared_silences(
     facts: FactReader,
     service: str,
     wanted: Mapping[str | None, timedelta],
-    heard: Mapping[tuple[str, str], datetime],
+    heard: Mapping[tuple[str, str], Heard],
     look: tuple[datetime, datetime],
 ) -> dict[str | None, Silence | None] | None:
     """Give who is silent; None where that is not known yet, since events that have arrived wait to be loaded."""
     at, loaded_to = look
     found: dict[str | None, Silence | None] = {}
     for site, limit in wanted.items():
-        own = [seen for (of, where), seen in heard.items() if of == service and site in (None, where)]
+        own = [seen.at for (of, where), seen in heard.items() if of == service and site in (None, where)]
         last = max(own, default=None)
         found[site] = None
         if last is not None and at - last < limit:
@@ -236,17 +252,24 @@ def _declared_silences(
 
 
 def _learned_silences(
-    facts: FactReader, service: str, heard: Mapping[tuple[str, str], datetime], at: datetime, floor: float
+    facts: FactReader,
+    service: str,
+    heard: Mapping[tuple[str, str], Heard],
+    look: tuple[datetime, datetime],
+    floor: float,
 ) -> dict[str | None, Silence | None]:
-    recent = {site: seen for (of, site), seen in heard.items() if of == service and at - seen < GONE}
+    """Give who is silent. A book is as new as the look; what came in without one is known as far as it is loaded."""
+    at, loaded_to = look
+    recent = {site: seen for (of, site), seen in heard.items() if of == service and at - seen.at < GONE}
     found: dict[str | None, Silence | None] = dict.fromkeys(recent)
-    silent = tuple((service, site, seen) for site, seen in recent.items() if (at - seen).total_seconds() >= floor)
+    lasted = {site: (at if seen.booked else loaded_to) - seen.at for site, seen in recent.items()}
+    silent = tuple((service, site, recent[site].at) for site, span in lasted.items() if span.total_seconds() >= floor)
     if not silent:
         return found
     for gaps in facts.arrival_gaps(silent, Window(at - LEARNED, at), TAIL + 1):
-        limit, since = learned(gaps.longest, gaps.n, gaps.days, floor), recent[gaps.site]
-        if limit is not None and at - since >= limit.span and _watched_for(facts, Window(since, at), limit.span):
-            found[gaps.site] = Silence(since, at - since, limit)
+        limit, since, span = learned(gaps.longest, gaps.n, gaps.days, floor), recent[gaps.site].at, lasted[gaps.site]
+        if limit is not None and span >= limit.span and _watched_for(facts, Window(since, since + span), limit.span):
+            found[gaps.site] = Silence(since, span, limit)
     return found
 
 

@@ -145,7 +145,8 @@ class Telemetry:
 
 def groups(facts: FactReader, as_of: datetime) -> dict[tuple[str, str, str], TelemetryRow]:
     """Give how the clients' books stood, by service, site and version."""
-    return {(row.service, row.site, row.version): row for row in rows(facts.telemetry(as_of), TelemetryRow)}
+    books = (row for row in rows(facts.telemetry(as_of), TelemetryRow) if row.clients)
+    return {(row.service, row.site, row.version): row for row in books}
 
 
 ANALYZER = Telemetry()

@@ -2,13 +2,14 @@
 
 A row is written only where a group's numbers moved, so the last row at or before a time is how it stood then. One row
 of the service ``watchkeeper`` is written at every look: where these are lacking, nobody looked; its ``seen_at`` is the
-time up to which all that had arrived was loaded. Counts grow from the first event on; they may fall back where the
-inbox was lost. After 30 days an hour keeps one row a group.
+time up to which all that had arrived was loaded. Services that keep no book (OTLP exporters) have a row too, of no
+clients and without a site: ``seen_at`` is when the newest of their predictions came in. Counts grow from the first
+event on; they may fall back where the inbox was lost. After 30 days an hour keeps one row a group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +24,8 @@ PAUSE = timedelta(minutes=3)
 """A longer pause between two looks means that nobody was there to hear."""
 FINE = timedelta(days=30)
 """So long every look is kept: gaps between arrivals are learned from 28 days."""
+AGAIN = timedelta(hours=1)
+"""Arrivals since the last look are looked for so far back at most."""
 LOOK = "watchkeeper"
 """The service under which each look is noted."""
 
@@ -55,6 +58,17 @@ class Gaps:
     longest: tuple[float, ...]
     n: int
     days: int
+
+
+def arrivals(facts: FactStore, booked: Collection[str], now: datetime) -> pl.DataFrame:
+    """Give when the newest prediction of each service came in since the last look, but for those that keep a book."""
+    look = newest_look(facts, Window(now - AGAIN, now))
+    return facts.read(
+        """SELECT service, '' AS site, '' AS version, 0::BIGINT AS clients, max(received_at) AS seen_at FROM predictions
+           WHERE received_at > $since AND received_at <= $now AND NOT list_contains($booked, service)
+           GROUP BY service""",
+        {"since": stored(look[1] if look else now - AGAIN), "now": stored(now), "booked": list(booked)},
+    )
 
 
 def write(facts: FactStore, frame: pl.DataFrame, at: datetime, loaded_to: datetime | None = None) -> None:
