@@ -60,7 +60,14 @@ def gpus(world: World) -> World:
 
 def lossy(world: World) -> World:
     for at, dropped in ((day(28), 0), (day(30) - timedelta(minutes=6), 50)):
-        group = {"service": "flights", "site": "ams", "version": "1", "accepted": 1000, "dropped": dropped}
+        group = {
+            "service": "flights",
+            "site": "ams",
+            "version": "1",
+            "clients": 1,
+            "accepted": 1000,
+            "dropped": dropped,
+        }
         telemetry.write(world.facts, pl.DataFrame([group]), at)
     return world
 
@@ -69,7 +76,13 @@ def lossy(world: World) -> World:
 def silent() -> World:
     """The books of clients were looked at, and nobody wrote into them for two hours."""
     world = World().load(made(days=20))
-    group = {"service": "flights", "site": "ams", "version": "1", "seen_at": stored(day(30) - timedelta(hours=2))}
+    group = {
+        "service": "flights",
+        "site": "ams",
+        "version": "1",
+        "clients": 1,
+        "seen_at": stored(day(30) - timedelta(hours=2)),
+    }
     for minute in range(180):
         telemetry.write(world.facts, pl.DataFrame([group]), day(30) - timedelta(minutes=minute))
     return world

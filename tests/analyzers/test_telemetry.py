@@ -21,7 +21,7 @@ NOTHING = Declarations()
 
 def look(world: World, at, *groups: dict) -> None:
     named = [
-        {"service": "shop", "site": "", "version": "1"}
+        {"service": "shop", "site": "", "version": "1", "clients": 1}
         | {name: stored(value) if name == "seen_at" else value for name, value in group.items()}
         for group in groups
     ]

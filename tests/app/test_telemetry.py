@@ -16,7 +16,7 @@ from watchkeeper.schemas.declared import Declarations, System, parse
 from watchkeeper.schemas.errors import SettingsError
 from watchkeeper.schemas.findings import Window
 from watchkeeper.schemas.settings import load
-from watchkeeper.store.clock import wall
+from watchkeeper.store.clock import stored, wall
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHOP = System(name="s", services=["shop", "bank"], owner="o", sites=["ams"], expect_every="1h")
@@ -113,13 +113,19 @@ def test_the_server_copies_its_ledger_to_where_analyzers_see_it(tmp_path: Path, 
     stores = open_stores(settings)
     rooms = Rooms(settings, stores)
     told = ClientBook("c", 10, 2, 1, "shop", "ams", "1", "disk")
-    stores.inbox.append(Incoming("predictions", "ndjson", 1, b"{}", 1, (), b"{}", client=told)).result(30)
+    now_us = round(wall().timestamp() * 1e6)
+    stores.inbox.append(Incoming("predictions", "ndjson", now_us, b"{}", 1, (), b"{}", client=told)).result(30)
+    with stores.facts.transaction() as connection:  # one service that keeps a book, and one that does not
+        connection.execute(
+            "INSERT INTO predictions (id, service, received_at) VALUES ('a', 'shop', $now), ('b', 'bare', $now)",
+            {"now": stored(wall())},
+        )
     for _ in range(3):
         rooms._note_telemetry()
     later = wall() + timedelta(minutes=1)
     rows = rooms.reader.telemetry(later).to_dicts()
     shown = [(row["service"], row["site"], row["accepted"], row["dropped"]) for row in rows]
-    assert shown == [("shop", "ams", 1, 2)][:looks]
+    assert shown == [("bare", "", None, None), ("shop", "ams", 1, 2)][: 2 * looks]
     assert (rooms.reader.newest_look(Window(later - timedelta(hours=1), later)) is not None) == bool(looks)
     stores.inbox.close()
     stores.control.close()
