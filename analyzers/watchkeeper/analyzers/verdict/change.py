@@ -12,13 +12,11 @@ Sources stand in the files of ``verdict/core``; the design is measured in docs/d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary, ref
-
-import numpy as np
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
@@ -38,7 +36,9 @@ if TYPE_CHECKING:
 
 SHOWN = 7
 SAID_AGAIN = 3
-"""Days after which what still holds is a finding again: an incident of which nothing is heard for a week is over."""
+"""Days after which what still holds is a finding again."""
+OVER_AFTER = 7
+"""Days after which an incident of which nothing is heard is over."""
 _ANY = Requests("cost")
 _OF_OPERATIONS = {
     "latency": Requests("latency", 0.0),
@@ -156,11 +156,39 @@ def _going_on(course: Course, day: int) -> list[Alert]:
     place = day - course.length
     opened = next((one + 1 for one in range(place - 1, -1, -1) if not course.states[one].open), 0)
     said = {alert.subjects[0].name: alert for alerts in course.alerts[opened:place] for alert in alerts}
-    said = {name: alert for name, alert in said.items() if (day - alert.day) % SAID_AGAIN == 0}
     anew = {alert.subjects[0].name for alert in course.alerts[place]}
-    over = np.flatnonzero(course.strengths[:, place] > 1).tolist() if said else []
-    holding = {course.channels[one].subject for one in over}
-    return [replace(alert, day=day) for name, alert in said.items() if name in holding - anew]
+    return [
+        replace(alert, day=day)
+        for name, alert in said.items()
+        if name not in anew and still_said(alert.day, day, _holding(course, name))
+    ]
+
+
+def _holding(course: Course, name: str) -> Callable[[int], bool]:
+    channels = [place for place, channel in enumerate(course.channels) if channel.subject == name]
+    return lambda day: bool((course.strengths[channels, day - course.length] > 1).any())
+
+
+def still_said(first: int, day: int, holds: Callable[[int], bool]) -> bool:
+    """Whether what was said on a day is a finding on a later one too: every third day while it holds.
+
+    Who has not been heard of for a week is over, and comes back by a new alert only: what hovers about its threshold
+    would else be told as new each time.
+
+    >>> def said(*held):
+    ...     return [day for day in range(1, 31) if still_said(0, day, held.__contains__)]
+    >>> said(3, 4, 6, 12), said(3, 12, 15)
+    ([3, 6, 12], [3])
+    """
+    if (day - first) % SAID_AGAIN:
+        return False
+    last = first
+    for one in range(first + SAID_AGAIN, day + 1, SAID_AGAIN):
+        if holds(one):
+            if one - last >= OVER_AFTER:
+                return False
+            last = one
+    return last == day
 
 
 def _days(course: Course, channel: Channel, start: int, end: int) -> list[list[float]]:
