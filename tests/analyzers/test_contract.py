@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from analyzers.world import World, day, from_day, made
 
+from watchkeeper.analyzers import backtest_rows
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, System, ValueModel
@@ -45,7 +46,7 @@ DECLARED = Declarations(
 )
 
 
-LEDGER = ("data.telemetry", "data.silence")
+LEDGER = ("data.telemetry", "data.silence", "data.duplicates", "data.orphans")
 """They speak of what is not here."""
 
 
@@ -86,6 +87,36 @@ def silent() -> World:
     for minute in range(180):
         telemetry.write(world.facts, pl.DataFrame([group]), day(30) - timedelta(minutes=minute))
     return world
+
+
+@cache
+def twice_and_for_nothing() -> World:
+    """On the last day before day 30 all is sent twice, and its outcomes name what was never predicted."""
+    world = World()
+    for number in range(30):
+        world.now = day(number + 1) - timedelta(hours=1)
+        rows = made(days=1, first_day=number)
+        ids = pl.lit(f"{number}/") + pl.int_range(pl.len()).cast(pl.String)
+        rows = rows.with_columns(ids.alias(backtest_rows.ROW), outcome_ts=pl.col("ts"))
+        known = backtest_rows.outcomes(rows, "flights")
+        assert known is not None
+        if number == 29:
+            known = known.with_columns(pl.lit("ORD-").add(pl.col("prediction_id")).alias("prediction_id"))
+        for _ in range(2 if number == 29 else 1):
+            world.loader.load(Batch(predictions=backtest_rows.predictions(rows, "flights"), outcomes=known))
+    return world
+
+
+@cache
+def blocking() -> World:
+    """From day 29 on half of the answers fail a check that all passed before."""
+    frame = made(days=40)
+    check = pl.struct(
+        pl.lit("grounded").alias("name"), pl.lit("policy").alias("kind"),
+        (~from_day(29) | (pl.int_range(pl.len()) % 2 == 0)).alias("passed"),
+        pl.lit(False).alias("blocked"), pl.lit(None, pl.Float64).alias("score"),
+    )  # fmt: skip
+    return World().load(frame, fields=frame.select(checks=pl.concat_list(check))).with_reference()
 
 
 def beside(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -152,7 +183,10 @@ def converted() -> World:
 
 def world_of(analyzer: Analyzer) -> World:
     other = {
+        "data.checks": blocking,
+        "data.duplicates": twice_and_for_nothing,
         "data.mismatch": mistyped,
+        "data.orphans": twice_and_for_nothing,
         "data.silence": silent,
         "data.unit": converted,
         "quality.ranking": misranked,

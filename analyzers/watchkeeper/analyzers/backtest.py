@@ -104,11 +104,12 @@ def backtest(
     }
 
 
-_NEVER = ("gpu.", "slo.", "impact.", "data.silence", "data.telemetry")
-"""What no such file holds: GPUs, objectives, values, books of clients."""
+_NEVER = ("gpu.", "slo.", "impact.", "data.silence", "data.telemetry", "data.duplicates", "data.orphans")
+"""What no such file holds: GPUs, objectives, values, books of clients, what came twice or belongs to nothing."""
 _ANSWERS = {"outcome", "outcome_ts"}
 _NEEDED: Mapping[str, Sequence[set[str]]] = {
     "cost.": [{"cost"}],
+    "data.checks": [{backtest_rows.CHECKS}],
     "quality.": [_ANSWERS],
     "quality.selective": [_ANSWERS | {"confidence", "confidence_threshold"}],
     "quality.agreement": [
