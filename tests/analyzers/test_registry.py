@@ -29,10 +29,13 @@ def test_every_folder_is_found_and_named_by_its_path() -> None:
     assert list(ALL) == [
         "cost.per_request",
         "cost.per_success",
+        "data.checks",
+        "data.duplicates",
         "data.frozen",
         "data.mismatch",
         "data.missing",
         "data.new_feature",
+        "data.orphans",
         "data.out_of_range",
         "data.silence",
         "data.telemetry",
