@@ -6,8 +6,10 @@ nothing of it could be kept: ``features.NAME`` and ``segments.NAME`` take any na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 from msgspec import inspect
@@ -51,18 +53,18 @@ def columns(sent: pl.DataFrame) -> Columns:
 
     """
     problems: dict[int, tuple[str, str]] = {}
-    for name, series in _flat(sent):
+    found = dict(_flat(sent))
+    for name, series in found.items():
         for row in _too_long(series):
             problems.setdefault(row, (name, f"a text of over {MAX_STRING} characters"))
-    frame = _taken(sent, problems)
-    names = {_RENAMED.get(name, name): name for name, _ in _flat(sent)}
+    frame = _taken(found, problems)
+    names = {_RENAMED.get(name, name): name for name in found}
     for row, column, reason in _broken(frame, [column for column in names if column in _RULES]):
         problems.setdefault(row, (names[column], reason))
     return Columns(frame, problems)
 
 
-def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> pl.DataFrame:
-    found = dict(_flat(sent))
+def _taken(found: Mapping[str, pl.Series], problems: dict[int, tuple[str, str]]) -> pl.DataFrame:
     for name in ("id", "service"):
         if name not in found:
             raise InputError(f"the column {name!r} is missing: every prediction has one")
@@ -70,7 +72,7 @@ def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> pl.DataF
     for name, series in found.items():
         column = _RENAMED.get(name, name)
         if name.startswith((FEATURES, SEGMENTS)):
-            ready[name] = _free(name, series).alias(name)
+            ready[name] = _free(name, series)
         elif name in TIMES:
             ready[name] = _time(name, series, problems)
         elif name == "prediction":
@@ -81,24 +83,32 @@ def _taken(sent: pl.DataFrame, problems: dict[int, tuple[str, str]]) -> pl.DataF
             raise InputError(
                 f"the column {name!r} is no field of a prediction: name it features.{name} or segments.{name}"
             )
-    numbers = [column for column in ready if column in _RULES and ready[column].dtype == pl.Float64]
-    return pl.DataFrame(list(ready.values())).with_columns(
-        pl.col(numbers).fill_nan(None),
-        *(pl.col(name).fill_null(value) for name, value in DEFAULTS.items() if name in ready),
-    )
+    for name, series in ready.items():
+        if name in _RULES and series.dtype == pl.Float64 and not _finite(series):
+            ready[name] = series.fill_nan(None)
+        elif name in DEFAULTS and series.null_count():
+            ready[name] = series.fill_null(DEFAULTS[name])
+    return pl.DataFrame(list(ready.values()))
+
+
+def _finite(series: pl.Series) -> bool:
+    """Say whether there is no NaN and nothing infinite for sure: one of them would be in the sum."""
+    return math.isfinite(series.sum() or 0.0)
 
 
 def _flat(sent: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
     for series in sent.iter_columns():
         if series.name in NESTED and series.dtype == pl.Struct:
             for part in series.struct.unnest().iter_columns():
-                yield f"{series.name}.{part.name}", part
+                yield f"{series.name}.{part.name}", part.alias(f"{series.name}.{part.name}")
         else:
             yield series.name, series
 
 
 def _free(name: str, series: pl.Series) -> pl.Series:
     """Give a feature or segment as text, number or boolean."""
+    if series.dtype in (pl.Float64, pl.String):
+        return series
     if series.dtype.is_numeric():
         return series.cast(pl.Float64) if name.startswith(FEATURES) else series
     if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.Null):
@@ -182,13 +192,27 @@ def _too_long(series: pl.Series) -> Iterator[int]:
 
 
 def _broken(frame: pl.DataFrame, columns: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Give (row, column, reason) of every broken rule; all rules are asked at once whether any row breaks them."""
-    rules = [(column, bad, reason) for column in columns for bad, reason in _asked(column, _RULES[column])]
+    """Give (row, column, reason) of every broken rule; all are asked at once whether any row breaks them, but those of
+    columns whose extremes keep them.
+    """
+    asked = [column for column in columns if not _keeps(frame[column], _RULES[column])]
+    rules = [(column, bad, reason) for column in asked for bad, reason in _asked(column, _RULES[column])]
     any_broken = frame.select([bad.any().alias(str(number)) for number, (_, bad, _) in enumerate(rules)]).row(0)
     for (column, bad, reason), broken in zip(rules, any_broken, strict=True):
         if broken:
             for row in frame.select(bad.fill_null(value=False)).to_series().arg_true():
                 yield row, column, reason
+
+
+def _keeps(series: pl.Series, rule: _Rule) -> bool:
+    """Say whether a column of numbers keeps its rule for sure."""
+    if rule.kind == pl.String or not _finite(series):
+        return False
+    smallest, largest = cast("tuple[float | None, float | None]", (series.min(), series.max()))
+    if smallest is None or largest is None:
+        return True
+    low, high, above = -math.inf if rule.low is None else rule.low, rule.high or math.inf, rule.above
+    return low <= smallest and largest <= high and (above is None or above < smallest)
 
 
 def _asked(column: str, rule: _Rule) -> Iterator[tuple[pl.Expr, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from watchkeeper.schemas.errors import NotDecodable, TooLarge
+from watchkeeper.store.arrow_stream import ArrowStream
 
 _CONTINUES = b"\xff\xff\xff\xff"
 _DICTIONARY, _BATCH = 2, 3
@@ -40,7 +41,7 @@ def read(body: bytes, max_rows: int) -> pl.DataFrame:
         table.validate(full=True)
         if any(field.metadata for field in table.schema):
             table = table.cast(arrow.schema([field.remove_metadata() for field in table.schema]))
-        return pl.DataFrame(table)
+        return pl.DataFrame(ArrowStream(table))
     except (arrow.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
         raise NotDecodable(f"the body is no sound Arrow IPC stream: {str(error)[:300]}") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
