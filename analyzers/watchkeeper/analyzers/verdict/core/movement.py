@@ -70,6 +70,14 @@ def words(
     'x 5 percentiles below what the other inputs suggest over the last week'
     >>> words(of("latency for the work", "latency"), 5.1, 5.0)
     'latency for the work 10.5 % above the reference over the last week'
+    >>> words(of("score high end", "score"), 0.0225, 0.0943)
+    'scores at the high end 0.24 times as often as in the reference over the last week'
+    >>> words(of("score slope on the inputs", "score"), 0.982, 1.07)
+    'scores follow the inputs 0.92 times as strongly as in the reference over the last week'
+    >>> words(of("score for the inputs", "score"), -0.31, 0.001)
+    'scores 0.311 lower in log odds than the inputs suggest, over the last week'
+    >>> words(of("score logit", "score"), -1.5, -1.1)
+    'log odds of the scores -1.5 over the last week, -1.1 in the reference'
     >>> words(of("score width", "score"), 0.1, 0.3)
     'log odds of the scores 0.82 times as widely spread as in the reference over the last week'
     """
@@ -135,6 +143,26 @@ def _width(_channel: Channel, observed: float, reference: float, when: str) -> s
     return f"log odds of the scores {times:.2g} times as widely spread as in the reference {when}"
 
 
+def _end(channel: Channel, observed: float, reference: float, when: str) -> str:
+    end = channel.name.removeprefix("score ")
+    return f"scores at the {end} {observed / reference:.2g} times as often as in the reference {when}"
+
+
+def _follow(_channel: Channel, observed: float, reference: float, when: str) -> str:
+    return f"scores follow the inputs {observed / reference:.2g} times as strongly as in the reference {when}"
+
+
+def _unexplained(channel: Channel, observed: float, reference: float, when: str) -> str:
+    off = observed - reference
+    side = "lower" if off < 0 else "higher"
+    return f"{channel.subject}s {phrases.amount(abs(off))} {side} in log odds than the inputs suggest, {when}"
+
+
+def _odds(_channel: Channel, observed: float, reference: float, when: str) -> str:
+    now, usual = phrases.amount(observed), _usual(reference, observed)
+    return f"log odds of the scores {now} {when}, {usual} in the reference"
+
+
 def _excess(_channel: Channel, observed: float, reference: float, when: str) -> str:
     far = f"{observed / reference:.2g} times as far beyond the usual slowest tenth as in the reference"
     return f"slow requests {far}, {when}"
@@ -171,6 +199,11 @@ def _turned(channel: Channel, observed: float, reference: float, when: str) -> s
 _OWN: Mapping[str, Callable[[Channel, float, float, str], str]] = {
     "spread": _spread,
     "width": _width,
+    "logit": _odds,
+    "low end": _end,
+    "high end": _end,
+    "for the inputs": _unexplained,
+    "slope on the inputs": _follow,
     "slow excess": _excess,
     "rank": _rank,
     "for the other inputs": _rest,
@@ -180,7 +213,7 @@ _OWN: Mapping[str, Callable[[Channel, float, float, str], str]] = {
     "outcomes turned round within the day": _turned,
 }
 """What is said in a way of its own, by what is measured."""
-_RATIOS = ("spread", "slow excess")
+_RATIOS = ("spread", "low end", "high end", "slope on the inputs", "slow excess")
 
 
 def _percent_above(difference: float) -> str:
