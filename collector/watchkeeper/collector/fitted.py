@@ -146,9 +146,8 @@ class _Decoder:
 
 def _field(field: structs.FieldInfo, only: str | None) -> tuple[Any, ...]:
     kind = _HINTS[field.name] if only is None else Literal[only]
-    if only is not None and only != field.default:
-        return (field.name, kind)
-    return (field.name, kind) if field.default is msgspec.NODEFAULT else (field.name, kind, field.default)
+    required = field.default is msgspec.NODEFAULT or only not in (None, field.default)
+    return (field.name, kind) if required else (field.name, kind, field.default)
 
 
 def _row(types: Mapping[str, Any]) -> Any:

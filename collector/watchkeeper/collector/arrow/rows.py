@@ -107,13 +107,13 @@ def _flat(sent: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
 
 def _free(name: str, series: pl.Series) -> pl.Series:
     """Give a feature or segment as text, number or boolean."""
-    if series.dtype in (pl.Float64, pl.String):
+    if isinstance(series.dtype, pl.Float64 | pl.String):
         return series
     if series.dtype.is_numeric():
         return series.cast(pl.Float64) if name.startswith(FEATURES) else series
     if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.Null):
         return series.cast(pl.String)
-    if not isinstance(series.dtype, pl.String | pl.Boolean):
+    if series.dtype != pl.Boolean:
         raise InputError(f"the column {name!r} is of type {series.dtype}: send text, numbers or booleans")
     return series
 
