@@ -95,4 +95,9 @@ def test_the_lines_say_what_and_when() -> None:
     shown = lines({"a": report}, notices=True)
     assert shown[2:4] == ["  2026-02-14    found: page    x is worse.", "  2026-02-15    found: notice  x is worse."]
     quiet = {**report, "days": 20, "findings": [], "told": []}
-    assert lines({"b": quiet}) == ["b: 0 incidents, told 0 times in 0 days after the reference"]
+    assert lines({"b": quiet}) == ["b: all of its 20 days are in the reference (28 days): nothing was judged"]
+    young = {**quiet, "days": 30, "reference_days": 10}
+    assert lines({"c": young}) == [
+        "c: 0 incidents, told 0 times in 20 days after the reference, 0.00 in 30 days",
+        "  verdict.change did not look: it needs a reference of at least 14 days",
+    ]

@@ -102,16 +102,24 @@ def replay(stream: Stream, reference_days: int, hear: Hear) -> None:
 
 def lines(reports: Mapping[str, Mapping[str, Any]], *, notices: bool = False) -> list[str]:
     """Say what people would have been told, and when; with ``notices`` also each finding on its day, told or not."""
+    from watchkeeper.analyzers.course import LEAST_DAYS  # noqa: PLC0415
+
     said: list[str] = []
     for name, report in reports.items():
-        first, days = date.fromisoformat(report["first_day"]), report["days"] - report["reference_days"]
+        first, reference = date.fromisoformat(report["first_day"]), report["reference_days"]
+        days = report["days"] - reference
+        if days <= 0:
+            whole = f"all of its {report['days']} days are in the reference ({reference} days)"
+            said.append(f"{name}: {whole}: nothing was judged")
+            continue
         told = [one for one in report["told"] if one["kind"] != "resolved"]
-        often = f", {30 * len(told) / days:.2f} in 30 days" if days > 0 else ""
         incidents = len({one["incident"] for one in told})
         said.append(
-            f"{name}: {_times(incidents, 'incident')}, told {_times(len(told), 'time')} in {max(days, 0)} days "
-            f"after the reference{often}"
+            f"{name}: {_times(incidents, 'incident')}, told {_times(len(told), 'time')} in {days} days "
+            f"after the reference, {30 * len(told) / days:.2f} in 30 days"
         )
+        if reference < LEAST_DAYS:
+            said.append(f"  verdict.change did not look: it needs a reference of at least {LEAST_DAYS} days")
         dated = [(one["day"], 0, _message(one)) for one in report["told"]]
         if notices:
             dated += [(one["day"], 1, f"  found: {one['severity']:<6}  {one['summary']}") for one in report["findings"]]
