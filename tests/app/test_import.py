@@ -105,6 +105,21 @@ def test_rows_without_id_and_with_faults_are_counted_and_the_others_kept(shared_
     assert shared_server.story("import-some/default/some.csv/2")["features"] == {"amount": 3.0}
 
 
+def test_one_cell_that_is_no_number_costs_its_row_alone_and_is_named(shared_server, tmp_path):
+    """polars makes a column of texts of it."""
+    file = tmp_path / "cells.csv"
+    file.write_text("ts,score,tokens_in\n1795000000,0.5,7\n1795000001,N/A,8\n1795000002,0.25,none\nsoon,1,9\n")
+    answer = run("import", file, "--service", "import-cells", "--url", shared_server.url)
+    assert answer.stdout.splitlines()[1:3] == ["accepted: 1", "rejected: 3"]
+    said = answer.stderr.splitlines()
+    assert "watchkeeper: rejected, row 1 first: score: expected `float | null`, got `str`" in said
+    assert "watchkeeper: rejected, row 3 first: ts: 'soon' is not an ISO 8601 time" in said
+    assert said[-1].endswith("see `watchkeeper rejects export`")
+    until(shared_server.status, lambda s: s["services"].get("import-cells", {}).get("loaded"))
+    story = shared_server.story("import-cells/default/cells.csv/0")
+    assert (story["prediction"]["score"], story["prediction"]["tokens_input"]) == (0.5, 7)
+
+
 def test_a_server_that_goes_away_is_told_with_the_row_to_go_on_at(server, tmp_path):
     file = written(tmp_path, "csv")
     words = ("import", file, "--service", "import-halves", "--url", server.url, "--json")

@@ -12,6 +12,7 @@ import pytest
 from alerts.samples import LINKS, NOTHING_DECLARED, finding
 from collector.spans import span, traces
 from e2e.running import Server, run, until
+from google.rpc.status_pb2 import Status
 
 from watchkeeper.alerts.incidents.intake import record
 from watchkeeper.app.keyring import STALE_SECONDS
@@ -214,6 +215,23 @@ def test_a_quota_is_answered_with_when_to_come_back(guarded):
     assert [answer.headers["retry-after"] for answer in answers[2:]] == ["2", "2"]
     chunked = server.client.post("/v1/predictions", content=iter([b"x" * 10]), headers=small)
     assert chunked.status_code == 429
+
+
+def test_an_exporter_is_refused_in_the_words_of_its_protocol(guarded):
+    server, texts = guarded
+    once = made(server, "once-a-minute", Role.INGEST, requests_per_minute=1)
+    protobuf = {"Content-Type": "application/x-protobuf"}
+    assert server.client.post("/v1/traces", headers=bearer(once) | protobuf).status_code == 200
+    for key, status, code in ((BAD_KEY, 401, 16), (texts["viewer"], 403, 7), (once, 429, 8)):
+        answer = server.client.post("/v1/traces", headers=bearer(key) | protobuf)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/x-protobuf")
+        told = Status.FromString(answer.content)
+        in_json = server.client.post(
+            "/v1/logs", headers=bearer(key) | {"Content-Type": "application/json; charset=utf-8"}
+        )
+        assert (told.code, told.message) == (code, in_json.json()["message"])
+        assert server.client.post("/v1/predictions", headers=bearer(key)).json()["reason"] == told.message
+    assert server.client.get("/v1/traces", headers=bearer(BAD_KEY) | protobuf).status_code == 401
 
 
 def incident_of(server: Server, model: str = "m") -> str:

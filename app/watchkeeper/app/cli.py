@@ -143,6 +143,10 @@ def import_file(
         work = Import(Target(file.name, service, model), options.remote(settings, url), start_row, sent, wait)
         report = work.run(rows(file, start_row))
     options.show(report, as_json, lambda: [f"{name}: {value}" for name, value in report.items()])
+    for reason, row in work.reasons.items():
+        typer.echo(f"watchkeeper: rejected, row {row} first: {reason}", err=True)
+    if work.reasons:
+        typer.echo("watchkeeper: correct the file and send it again, or see `watchkeeper rejects export`", err=True)
 
 
 @cli.command()

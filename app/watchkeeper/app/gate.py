@@ -10,18 +10,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-import msgspec
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchkeeper.app.access import OPEN_PATHS, SIGNED_PATHS
 from watchkeeper.app.keyring import KeyRing, Known
-from watchkeeper.collector.routes import RETRY_AFTER_SECONDS
+from watchkeeper.collector.decoding import JSON, PlainJson
+from watchkeeper.collector.routes import RETRY_AFTER_SECONDS, Words
 from watchkeeper.schemas.access import BY_SERVICE, ON_BEHALF_OF, SCOPE_KEY, Caller, Role
-from watchkeeper.schemas.errors import NotAllowed
+from watchkeeper.schemas.errors import NotAllowed, Overloaded, WatchkeeperError
 
 MAX_NAME = 200
+_PLAIN = PlainJson()
 _ACTING = ON_BEHALF_OF.lower().encode()
 _ALLOWED_TO_READ = frozenset({"/v1/schemas", "/v1/queries", "/openapi.json"})
 """Paths that tell nothing of any service."""
@@ -30,11 +31,11 @@ _ALLOWED_TO_READ = frozenset({"/v1/schemas", "/v1/queries", "/openapi.json"})
 class Refused(Exception):
     """A request that stays outside: status, reason, headers."""
 
-    def __init__(self, status: int, error: str, reason: str, *headers: tuple[bytes, bytes]) -> None:
-        super().__init__(reason)
+    def __init__(self, status: int, error: WatchkeeperError, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(str(error))
         self.status = status
-        self.body = msgspec.json.encode({"error": error, "reason": reason})
-        self.headers = [(b"content-type", b"application/json"), *headers]
+        self.error = error
+        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,11 @@ def _role(method: str, tags: set[str]) -> Role:
 class Gate:
     """ASGI middleware: every path but health and readiness needs ``Authorization: Bearer KEY`` where there are keys."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing, needs: Needs) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing, needs: Needs, words: Words) -> None:
         self._app = app
         self._ring = ring
         self._needs = needs
+        self._words = words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass, with its caller in the scope; answer 401, 403 or 429 to the rest."""
@@ -111,30 +113,39 @@ class Gate:
         try:
             scope[SCOPE_KEY] = self._admitted(known, user, scope["method"], scope["path"])
         except Refused as refused:
-            await send({"type": "http.response.start", "status": refused.status, "headers": refused.headers})
-            await send({"type": "http.response.body", "body": refused.body})
+            await self._refuse(scope, refused, send)
             return
         await self._app(scope, known.quota.counted(receive) if known else receive, send)
+
+    async def _refuse(self, scope: Scope, refused: Refused, send: Send) -> None:
+        """Say no in the words of the protocol that asks."""
+        media = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+        said = self._words(scope["path"], media, refused.status, refused.error)
+        body, kind = said or (_PLAIN.refusal(refused.status, refused.error, ""), JSON)
+        headers = [(b"content-type", kind.encode()), *refused.headers]
+        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def _admitted(self, known: Known | None, user: str | None, method: str, path: str) -> Caller:
         if known is None:
             reason = "send Authorization: Bearer KEY with a key of this server"
-            raise Refused(401, "NotAllowed", reason, (b"www-authenticate", b"Bearer"))
+            raise Refused(401, NotAllowed(reason), (b"www-authenticate", b"Bearer"))
         role = self._needs.role(method, path)
         caller = known.caller
         if role not in caller.roles:
-            raise Refused(403, "NotAllowed", f"the key {caller.name} may not do this: it needs the role {role}")
+            raise Refused(403, NotAllowed(f"the key {caller.name} may not do this: it needs the role {role}"))
         if caller.services is not None and role is not Role.INGEST and not self._needs.looks_at_services(path):
-            raise Refused(403, "NotAllowed", f"the key {caller.name} is for some services only: this tells of all")
+            raise Refused(403, NotAllowed(f"the key {caller.name} is for some services only: this tells of all"))
         try:
             caller = caller.for_user(user)
         except NotAllowed as error:
-            raise Refused(403, "NotAllowed", str(error)) from None
+            raise Refused(403, error) from None
         wait, limit = known.quota.admit()
         if wait:
             wait = min(wait, RETRY_AFTER_SECONDS) if role is Role.INGEST else wait
             after = (b"retry-after", str(math.ceil(wait)).encode())
-            raise Refused(429, "Overloaded", f"the key {caller.name} has used up its {limit}: come back later", after)
+            over = Overloaded(f"the key {caller.name} has used up its {limit}: come back later")
+            raise Refused(429, over, after)
         return caller
 
 

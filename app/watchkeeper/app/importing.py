@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
@@ -20,6 +21,11 @@ TOKENS = {"tokens_in": "input", "tokens_input": "input", "tokens_out": "output",
 _NESTED = frozenset({"extra", "tokens", "checks", "fallback"})
 """Objects of our own events, as an NDJSON file has them."""
 _OWN = frozenset(Prediction.__struct_encode_fields__) - _NESTED - {"features"}
+_NUMBERS = frozenset(
+    {"score", "confidence", "confidence_threshold", "latency_ms", "ttft_ms", "cost", "attempts", "sample_weight"}
+)
+_TIMES = frozenset({"ts", "needed_by", "used_at"})
+REASONS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Import:
     """Sends rows from ``row`` on, and knows how far it is.
 
     ``sent`` hears after each batch how many rows of the file are stored; ``wait`` waits as the server asks.
+    ``reasons`` has why rows were rejected: the first few that differ, each with the row that it was said of first.
     """
 
     target: Target
@@ -48,6 +55,7 @@ class Import:
     row: int = 0
     sent: Callable[[int], object] = int
     wait: Callable[[Busy], object] = pause
+    reasons: dict[str, int] = field(default_factory=dict[str, int])
 
     def run(self, batches: Iterable[Sequence[dict[str, Any]]]) -> dict[str, int]:
         """Send all rows; give how many were accepted and rejected. Unknown columns become features.
@@ -79,6 +87,9 @@ class Import:
             if values.get("outcome") is not None:
                 outcomes.append(_outcome(values, prediction))
         reply = self._patiently("predictions", key, predictions)
+        for error in reply.get("errors", ()):
+            if len(self.reasons) < REASONS_SHOWN:
+                self.reasons.setdefault(f"{error['field']}: {error['reason']}", self.row + error["index"])
         if outcomes:
             counts["outcomes"] += self._patiently("outcomes", key, outcomes)["accepted"]
         self.row += len(predictions)
@@ -115,14 +126,31 @@ def _prediction(values: dict[str, Any], fallback_id: str, service: str, model: s
         elif column == "features" and isinstance(value, dict):
             features |= _without_nulls(value)
         elif column in TOKENS:
-            tokens[TOKENS[column]] = value
+            tokens[TOKENS[column]] = _number(value)
         elif column == "ok":
             event["status"] = "ok" if value else "error"
+        elif column in _NUMBERS or column in _TIMES:
+            event[column] = _number(value)
         elif column in _OWN:
             event[column] = str(value) if column == "id" else value
         else:
             features[column] = value
     return event | ({"features": features} if features else {}) | ({"tokens": tokens} if tokens else {})
+
+
+def _number(value: Any) -> Any:
+    """Read a number that a CSV file's column of texts holds, as one "N/A" makes of the column; other text stays.
+
+    >>> _number("0.5"), _number("17"), _number("N/A"), _number("2026-03-01T00:00:00")
+    (0.5, 17, 'N/A', '2026-03-01T00:00:00')
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return int(number) if number.is_integer() else number if math.isfinite(number) else value
 
 
 def _without_nulls(value: Any) -> Any:

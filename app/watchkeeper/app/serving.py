@@ -32,7 +32,7 @@ from watchkeeper.app.slos import KeptSlos, SloReader
 from watchkeeper.app.status import StatusReader
 from watchkeeper.app.tls import server_files
 from watchkeeper.app.upkeep_routes import UpkeepRoutes
-from watchkeeper.collector.routes import IngestRoutes, refusal
+from watchkeeper.collector.routes import IngestRoutes, refusal, words
 from watchkeeper.schemas.errors import NotAllowed, NotFound, SettingsError, WatchkeeperError
 from watchkeeper.schemas.settings import Settings
 from watchkeeper.store.clock import wall
@@ -79,7 +79,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(WatchkeeperError, _known)
     ring = KeyRing(stores.control, wall, key, open_without_keys=is_loopback(settings.server.host))
-    app.add_middleware(Gate, ring=ring, needs=Needs.of(routers))
+    app.add_middleware(Gate, ring=ring, needs=Needs.of(routers), words=words(settings.ingest))
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -107,6 +107,25 @@ def refusal(error: WatchkeeperError, decoder: Decoder | PlainJson = _PLAIN, enco
         status = 500
     said = decoder.refusal(status, error, encoding)
     return Response(said, status, headers, decoder.answer_type(encoding) if encoding else JSON)
+
+
+Words = Callable[[str, bytes, int, WatchkeeperError], tuple[bytes, str] | None]
+
+
+def words(ingest: Ingest) -> Words:
+    """Give how a refusal at the door is said: by path and content type, its body and its type; None elsewhere."""
+    table = ways(discover(ingest).values())
+
+    def said(path: str, content_type: bytes, status: int, error: WatchkeeperError) -> tuple[bytes, str] | None:
+        media = content_type.decode("latin-1").partition(";")[0].strip().lower()
+        way = table.get(path, {}).get(media)
+        if way is None:
+            return None
+        decoder, door = way
+        encoding = door.types[media]
+        return decoder.refusal(status, error, encoding), decoder.answer_type(encoding)
+
+    return said
 
 
 def _book(header: str | None, services: frozenset[str] | None) -> ClientBook | None:

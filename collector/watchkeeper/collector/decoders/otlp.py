@@ -24,8 +24,8 @@ PROTOBUF = "application/x-protobuf"
 LANGFUSE = "/api/public/otel/v1/traces"
 """Where Langfuse's SDKs send their spans; they cannot be told another path."""
 _TYPES = {PROTOBUF: "protobuf", JSON: "json"}
-_CODES = {400: 3, 413: 8, 415: 3, 429: 8, 503: 14}
-"""The codes of ``google.rpc``: INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE."""
+_CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 429: 8, 503: 14}
+"""Of ``google.rpc``: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE."""
 _INTERNAL = 13
 _DOCUMENT = {
     "content": {
