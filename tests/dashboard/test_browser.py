@@ -144,6 +144,21 @@ def test_a_permalink_shows_what_it_names(visit: Visit) -> None:
     assert "model=support-assistant" in visit.page.url
 
 
+def test_back_goes_back_to_what_was_chosen_before(visit: Visit) -> None:
+    visit.go("/model?model=flight-delay%2Fdelay-gbm")
+    heading = visit.page.locator("h1")
+    visit.page.locator("[data-testid=stSelectbox] input").first.fill("vision")
+    visit.page.keyboard.press("Enter")
+    expect(heading).to_have_text("vision-qc · resnet-qc", timeout=SLOW)
+    visit.page.go_back()
+    expect(heading).to_have_text("flight-delay · delay-gbm", timeout=SLOW)
+    visit.go("/incident")
+    visit.page.get_by_text("Resolved", exact=True).first.click()
+    expect(visit.page.get_by_text("Scan_dpi of")).to_be_visible(timeout=SLOW)
+    visit.page.go_back()
+    expect(visit.page.get_by_text("makes 16 % of the rows")).to_be_visible(timeout=SLOW)
+
+
 def test_from_the_sentence_to_the_evidence_and_an_acknowledgement(visit: Visit, stub: Stub) -> None:
     visit.go("/")
     visit.page.locator("[data-testid=stMain]").get_by_role("link", name="Evidence").click()

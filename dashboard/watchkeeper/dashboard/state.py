@@ -59,6 +59,11 @@ def asked_for() -> dict[str, str]:
     return dict(st.query_params.items())
 
 
+def show(control: str, value: object) -> None:
+    """Let a control show what the URL says, before it is drawn: so Back goes back, and no control says otherwise."""
+    st.session_state[control] = value
+
+
 def choose(**chosen: str | None) -> None:
     """Put what was chosen into the URL; None takes it out."""
     for name, value in chosen.items():

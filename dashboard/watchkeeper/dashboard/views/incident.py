@@ -14,6 +14,7 @@ from watchkeeper.dashboard.views import start
 
 REFRESH = 30
 STATES = {"open": "Open", "resolved": "Resolved", "all": "All"}
+SHOWN = "chosen_state"
 ROWS = 25
 
 
@@ -117,12 +118,12 @@ def _inbox(head: asked.Head, chosen: str) -> None:
     qualities = cached.answer(Client.alert_quality)
     st.caption(f"{verdict.usefulness(qualities)} · {verdict.completeness(head.status)}")
     proposals.show(qualities)
+    state.show(SHOWN, chosen if chosen in STATES else "open")
     wanted = st.segmented_control(
-        "State", list(STATES), default=chosen if chosen in STATES else "open", format_func=cards.choice_of(STATES),
-        required=True, label_visibility="collapsed",
+        "State", list(STATES), format_func=cards.choice_of(STATES), required=True, label_visibility="collapsed",
+        key=SHOWN, on_change=_choose_state,
     )  # fmt: skip
-    state.choose(state=None if wanted == "open" else wanted)
-    found = cached.answer(Client.incidents, wanted)
+    found = cached.answer(Client.incidents, wanted or "open")
     listed = asked.worst_first(one for one in found if one.open) + sorted(
         (one for one in found if not one.open), key=lambda one: one.opened_at, reverse=True
     )
@@ -133,6 +134,11 @@ def _inbox(head: asked.Head, chosen: str) -> None:
     if len(listed) > ROWS:
         st.caption(f"{len(listed) - ROWS} older ones are not shown: ask `/v1/incidents` for them.")
     cards.notes(head.status.notes)
+
+
+def _choose_state() -> None:
+    wanted = str(st.session_state[SHOWN])
+    state.choose(state=None if wanted == "open" else wanted)
 
 
 def _row(incident: rows.Incident, head: asked.Head) -> None:

@@ -17,6 +17,7 @@ from watchkeeper.dashboard.series import Key
 from watchkeeper.dashboard.views import start
 
 REFRESH = 30
+MODEL, WINDOW = "chosen_model", "chosen_window"
 LABELS = 100
 """Pixels beside each plot for its labels: the same everywhere, so that the time axes agree."""
 WINDOW_NAMES = {"7d": "7 d", "28d": "28 d", "90d": "90 d", "all": "all"}
@@ -88,21 +89,25 @@ def _chosen(known: dict[Key, rows.Overview]) -> tuple[Key, str]:
     keys = list(known)
     asked_for = state.model_of(params, names)
     before = asked_for or keys[0]
+    state.show(MODEL, before)
+    state.show(WINDOW, state.window_of(params))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = st.selectbox("Model", keys, index=keys.index(before), format_func=" · ".join, width=320)
+        key = st.selectbox("Model", keys, format_func=" · ".join, width=320, key=MODEL, on_change=_choose_model)
         window = st.segmented_control(
-            "Window",
-            list(asked.WINDOWS),
-            default=state.window_of(params),
-            format_func=cards.choice_of(WINDOW_NAMES),
-            required=True,
-        )
+            "Window", list(asked.WINDOWS), format_func=cards.choice_of(WINDOW_NAMES), required=True, key=WINDOW,
+            on_change=_choose_window,
+        )  # fmt: skip
     if asked_for is None and (wanted := params.get("model") or params.get("service")):
         st.warning(f"There is no model {fmt.literal(wanted)}: this is {fmt.literal(' · '.join(key))}.")
-    if key != before:
-        state.choose(model=state.model_text(key), service=None, feature=None)
-    state.choose(window=window)
-    return key, window
+    return key, window or state.DEFAULT_WINDOW
+
+
+def _choose_model() -> None:
+    state.choose(model=state.model_text(cast("Key", st.session_state[MODEL])), service=None, feature=None)
+
+
+def _choose_window() -> None:
+    state.choose(window=str(st.session_state[WINDOW]))
 
 
 def _show(head: asked.Head, key: Key, found: asked.Model) -> None:
