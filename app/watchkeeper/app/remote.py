@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import httpx
@@ -11,6 +13,7 @@ import httpx
 from watchkeeper.app.access import client_key
 from watchkeeper.app.tls import trusted
 from watchkeeper.schemas.errors import InputError, NotAllowed, SettingsError, Unavailable
+from watchkeeper.store.clock import wall
 
 TIMEOUT_SECONDS = 30.0
 ARROW = "application/vnd.apache.arrow.stream"
@@ -92,15 +95,22 @@ class Remote:
             raise NotAllowed(f"{reason}. Set auth.api_key_file or WATCHKEEPER_API_KEY")
         if response.status_code in (429, 503):
             busy = Busy(f"{reason}. Try again in a moment")
-            busy.retry_after = _seconds(response.headers.get("retry-after", ""))
+            busy.retry_after = _seconds(response.headers.get("retry-after", ""), wall())
             raise busy
         raise InputError(reason)
 
 
-def _seconds(retry_after: str) -> float:
-    """Read Retry-After; a date or nothing is the usual wait.
+def _seconds(retry_after: str, now: datetime) -> float:
+    """Read Retry-After, seconds or (of proxies) a date; what is neither is the usual wait.
 
-    >>> _seconds("3"), _seconds("Wed, 21 Oct 2026 07:28:00 GMT")
-    (3.0, 2.0)
+    >>> now = datetime(2026, 10, 21, 7, 27, 30, tzinfo=UTC)
+    >>> _seconds("3", now), _seconds("Wed, 21 Oct 2026 07:28:00 GMT", now), _seconds("soon", now)
+    (3.0, 30.0, 2.0)
     """
-    return max(0.1, float(retry_after)) if retry_after.isdigit() else RETRY_AFTER_SECONDS
+    if retry_after.isascii() and retry_after.isdigit():
+        return max(0.1, float(retry_after))
+    try:
+        said = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return RETRY_AFTER_SECONDS
+    return max(0.1, ((said if said.tzinfo else said.replace(tzinfo=UTC)) - now).total_seconds())
