@@ -7,7 +7,7 @@ from analyzers.world import World, day, from_day, made
 
 from watchkeeper.analyzers.quality import matured
 from watchkeeper.analyzers.quality.matured import Errors, compare
-from watchkeeper.schemas.declared import Declarations, Monitor, ValueModel
+from watchkeeper.schemas.declared import Declarations, Monitor, System, ValueModel
 from watchkeeper.schemas.findings import Severity
 
 MATURED = matured.ANALYZER
@@ -141,6 +141,17 @@ def test_what_is_told_says_where_it_comes_from_and_sums_up() -> None:
     worth = finding.evidence.snapshot["value_split"]
     assert (worth[0]["value"], worth[0]["cause"], worth[0]["metric"]) == ("UA", "inside", "value_per_decision")
     assert sum(row["mix"] + row["inside"] for row in worth) == pytest.approx(-12 * finding.effect, abs=1e-9)
+
+
+def test_small_groups_of_a_protected_attribute_are_not_in_what_is_kept() -> None:
+    frame = worse(0.5)
+    few = pl.int_range(frame.height) % 100 == 0
+    groups = frame.select(pl.when(few).then(pl.lit("x")).otherwise(pl.lit("f")).alias("gender"))
+    world = World().load(frame, segments=groups).with_reference()
+    hidden = Declarations(systems=(System(name="f", services=["flights"], owner="o", protected=["gender"]),))
+    for declared, told in ((Declarations(), {"f", "x"}), (hidden, {"f"})):
+        rows = world.findings(MATURED, day(30), declared)[0].evidence.snapshot["split"]
+        assert {row["value"] for row in rows if row["dim"] == "gender"} == told  # type: ignore[index,union-attr]
 
 
 def test_a_harder_mix_is_told_as_a_mix() -> None:

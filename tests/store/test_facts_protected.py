@@ -13,7 +13,8 @@ from watchkeeper.schemas.declared import Declarations, System
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.facts import references
 from watchkeeper.store.facts.batch import Batch
-from watchkeeper.store.facts.queries import FEWEST_OF_GROUP, Ask, answer
+from watchkeeper.store.facts.queries import Ask, answer
+from watchkeeper.store.facts.splits import FEWEST_OF_GROUP
 from watchkeeper.store.facts.story import PROTECTED, story
 
 HIDDEN = Declarations(systems=(System(name="s", services=[SERVICE], owner="o", protected=["gender"]),))

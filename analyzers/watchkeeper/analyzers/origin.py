@@ -9,7 +9,7 @@ from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Scope, Snapshot
 from watchkeeper.analyzers.impact.value import model_of
 from watchkeeper.schemas.findings import Json, Window
-from watchkeeper.store.facts.splits import error_splits, rows_of, value_splits
+from watchkeeper.store.facts.splits import error_splits, rows_of, value_splits, without_few
 from watchkeeper.store.split import Split, ranked
 
 
@@ -20,6 +20,8 @@ class Origin:
     metric: str
     splits: tuple[Split, ...]
     value: tuple[Split, ...] = ()
+    protected: frozenset[str] = frozenset()
+    """Attributes of whose small groups nothing is kept."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -34,25 +36,25 @@ class Origin:
     @property
     def snapshot(self) -> Snapshot:
         """Give the rows of the query ``split``, to keep them as they were; those of the worth are of the same form."""
-        kept: Snapshot = {"split": _json(self.metric, self.splits)}
+        kept: Snapshot = {"split": self._json(self.metric, self.splits)}
         if self.value:
-            kept["value_split"] = _json("value_per_decision", self.value)
+            kept["value_split"] = self._json("value_per_decision", self.value)
         return kept
+
+    def _json(self, metric: str, splits: Sequence[Split]) -> list[Json]:
+        rows = without_few(rows_of(metric, splits), self.protected)
+        return [dict[str, Json](row) for row in rows.to_dicts()]
 
 
 def origin(scope: Scope, reference: Window, window: Window) -> Origin:
     """Split what is known at the time of the evaluation."""
     metric, splits = error_splits(scope.facts.store(), scope.pair, reference, window, scope.as_of)
-    model = model_of(scope)
+    model, protected = model_of(scope), scope.declared.protected_of(scope.service)
     if model is None:
-        return Origin(metric, tuple(splits))
+        return Origin(metric, tuple(splits), protected=protected)
     values = {str(kind): value for kind, value in model.values.items()}
     worth = value_splits(scope.facts.store(), scope.pair, (reference, window), scope.as_of, values)
-    return Origin(metric, tuple(splits), tuple(worth))
-
-
-def _json(metric: str, splits: Sequence[Split]) -> list[Json]:
-    return [dict[str, Json](row) for row in rows_of(metric, splits).to_dicts()]
+    return Origin(metric, tuple(splits), tuple(worth), protected)
 
 
 def words(splits: Sequence[Split], share: bool) -> str:

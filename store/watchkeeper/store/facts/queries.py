@@ -21,13 +21,12 @@ from watchkeeper.store.facts.audit import audit
 from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 from watchkeeper.store.facts.sample import sample
+from watchkeeper.store.facts.splits import FEWEST_OF_GROUP
 from watchkeeper.store.facts.tasks import tasks
 
 MAX_BUCKETS = 5_000
 FINEST = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-FEWEST_OF_GROUP = 20
-"""A count of a protected attribute below this is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,7 @@ def _without_few(rows: pl.DataFrame, ask: Ask) -> pl.DataFrame:
             told = rows.columns[rows.columns.index("known") :]
             rows = rows.with_columns(pl.when(pl.col("known") >= FEWEST_OF_GROUP).then(pl.col(*told)))
     if "dim" in rows.columns:
-        few = pl.min_horizontal("n", "reference_n") < FEWEST_OF_GROUP
-        rows = rows.filter(~(pl.col("dim").is_in(list(ask.protected)) & few))
+        rows = splits.without_few(rows, ask.protected)
     name = next((name for name in ("feature", "subject") if name in rows.columns), None)
     if name is None or not ask.protected:
         return rows

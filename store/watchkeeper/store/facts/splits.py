@@ -6,7 +6,7 @@ reference and in the window. Values beyond the twenty of most rows, and those of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,8 @@ from watchkeeper.store.sql import literal, quoted
 
 NONE, OTHER = "(none)", "(other)"
 MOST, FEWEST = 20, 30
+FEWEST_OF_GROUP = 20
+"""A count of a protected attribute below this is not told."""
 SCHEMA: dict[str, type[pl.DataType]] = {
     "dim": pl.String,
     "value": pl.String,
@@ -179,6 +181,12 @@ def rows_of(metric: str, splits: Sequence[Split]) -> pl.DataFrame:
     totals = {one.column: one.total for one in splits}
     rows = [_row(column, one) | {"total": totals[column], "metric": metric} for column, one in ranked(splits)]
     return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def without_few(rows: pl.DataFrame, protected: Collection[str]) -> pl.DataFrame:
+    """Leave out the groups of protected attributes that have few rows in either window."""
+    few = pl.min_horizontal("n", "reference_n") < FEWEST_OF_GROUP
+    return rows.filter(~(pl.col("dim").is_in(list(protected)) & few))
 
 
 def _row(column: str, one: Slice) -> dict[str, str | float | None]:
