@@ -412,6 +412,8 @@ def test_objectives_show_the_worst_first_and_one_in_detail(serve: Serve, open_pa
     assert "burning, its budget is overspent by 14\u2009%" in words
     assert "99.9\u2009%" in list(app.dataframe[-1].value["promised"]), "no promise is rounded up to 100"
     assert [metric.label for metric in app.metric] == ["Promised", "Kept", "Error budget left", "Gate"]
+    assert "Promised\\: 95 % of all events, 24 Oct to 21 Nov 2026, rolling; about 613 events an hour." in words
+    assert "23.5\u2009k of 412\u2009k were bad, 20.6\u2009k may be" in words
     assert "No new model" in words
     assert "new disks (ada)" in words
     assert "Restated, as outcomes came late" in words

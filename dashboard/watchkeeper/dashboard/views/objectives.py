@@ -24,6 +24,7 @@ WORDS = {
     "not_measurable": "Not measurable", "ok": "Kept",
 }  # fmt: skip
 TROUBLE = frozenset({"exhausted", "burning", "slow_burn"})
+OF = {"Occurrences": "of all events", "Timeslices": "of all time slices"}
 GATES = {"open": "Deployments may go on.", "closed": "Deployments wait.", "unknown": "Nobody knows."}
 HEALTH = {
     "missing": "No fallback is named", "unwatched": "not a service that reports here, so not watched",
@@ -151,7 +152,7 @@ def _kept(one: promises.Slo) -> str:
 def _detail(one: promises.Slo, found: asked.Promised) -> None:
     st.subheader(fmt.literal(one.name), anchor=False)
     said = f"{fmt.literal(fmt.ended(one.description))} " if one.description else ""
-    st.caption(f"{said}{_exact(one.target)} is promised: {fmt.literal(_promise(one))}")
+    st.caption(f"{said}{fmt.literal(_promise(one))}")
     with st.grid(4, min_column_width=165):
         cards.number("Promised", _exact(one.target), None, _promise(one))
         how = "The share of good events in the window. The interval is Wilson's, 95 %."
@@ -168,7 +169,9 @@ def _detail(one: promises.Slo, found: asked.Promised) -> None:
 
 def _promise(one: promises.Slo) -> str:
     zone = f", calendar of {one.zone}" if one.zone else ", rolling"
-    return f"{one.method}, {fmt.days(one.start, one.end)}{zone}; about {one.per_hour:.3g} events an hour."
+    what = OF.get(one.method, f"by {one.method}")
+    span = f"{fmt.days(one.start, one.end)}{zone}"
+    return f"Promised: {_exact(one.target)} {what}, {span}; about {fmt.number(one.per_hour)} events an hour."
 
 
 def _budget(one: promises.Slo, found: asked.Promised) -> None:
@@ -215,7 +218,7 @@ def _facts(one: promises.Slo, found: asked.Promised) -> None:
         why = [*map(fmt.literal, one.reasons)]
         if one.n:
             allowed = fmt.number(one.budget_allowed)
-            why.append(f"{fmt.number(one.bad)} of {fmt.count(one.n)} were bad, {allowed} may be")
+            why.append(f"{fmt.number(one.bad)} of {fmt.number(one.n)} were bad, {allowed} may be")
         if one.exhausted_at is not None and (one.budget_left or 0.0) > 0:
             why.append(f"at the last day's rate the budget is gone {fmt.clock(one.exhausted_at, found.slos.as_of)} UTC")
         cards.fact(
