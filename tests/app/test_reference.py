@@ -16,6 +16,11 @@ apiVersion: watchkeeper/v1
 kind: Reference
 metadata: {name: shop-calm}
 spec: {service: shop, model: large, type: kept, kept: calm}
+---
+apiVersion: watchkeeper/v1
+kind: System
+metadata: {name: shop}
+spec: {services: [shop], owner: sales, protected: [country]}
 """
 PAIR = ("--service", "shop", "--model", "large")
 
@@ -60,11 +65,20 @@ def test_a_version_and_a_file_are_kept_too(server: Server, tmp_path: Path) -> No
     pl.DataFrame(rows | {"new": [True, False, True]}).write_csv(tmp_path / "training.csv")
     made = kept(server, "from-file", tmp_path / "training.csv", "--name", "training")
     assert (made["origin"], made["detail"], made["total"]) == ("file", "file training.csv", 3)
-    assert (made["features"], made["left_out"]) == (4, ["ts"])
+    assert (made["features"], made["left_out"]) == (3, ["country", "ts"])
     twice = kept(server, "from-file", tmp_path / "training.csv", tmp_path / "training.csv", "--name", "training")
     assert (twice["version"], twice["total"], twice["detail"]) == (2, 6, "file training.csv, training.csv")
     listed = run("reference", "list", "--service", "shop", "--url", server.url)
     assert "training, version 1, of shop / large: 3 rows, file training.csv" in listed.stdout
+
+
+def test_the_bins_of_a_protected_attribute_are_not_told(server: Server) -> None:
+    """They begin and end at the value of one row, and are as fine as a hundredth of the rows."""
+    told = server.get("/v1/references/edges", service="shop", model="large")
+    assert told["protected"] == ["country"]
+    names = {one["feature"] for one in told["features"]}
+    assert names >= {"amount", "score", "prediction"}
+    assert "country" not in names
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
@@ -15,6 +16,7 @@ from watchkeeper.app.moments import moment
 from watchkeeper.app.upkeep import Upkeep
 from watchkeeper.app.upkeep_routes import by
 from watchkeeper.schemas.access import caller_of
+from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.errors import InputError
 from watchkeeper.schemas.findings import Json, Window
 from watchkeeper.store.clock import Clock
@@ -63,6 +65,7 @@ class ReferenceRoutes:
     control: Control
     upkeep: Upkeep
     clock: Clock
+    declarations: Callable[[], Declarations]
 
     def router(self) -> APIRouter:
         """Give ``/v1/references`` and the edges that a file is to be counted on."""
@@ -79,10 +82,14 @@ class ReferenceRoutes:
         return _json({"references": [_aware(row) for row in rows]})
 
     def edges(self, request: Request, service: str, model: str) -> Response:
-        """Give the edges in force; none for a model without a reference."""
+        """Give the edges in force; none for a model without a reference, and none of a protected attribute."""
         caller_of(request.scope).reads(service)
-        found = kept_references.in_force(self.facts, service, model)
-        return _json({"features": [{**_shape(epoch), "epoch": epoch.epoch} for epoch in found]})
+        found, protected = (
+            kept_references.in_force(self.facts, service, model),
+            self.declarations().protected_of(service),
+        )
+        told = [{**_shape(epoch), "epoch": epoch.epoch} for epoch in found if epoch.feature not in protected]
+        return _json({"features": told, "protected": sorted(protected)})
 
     def keep(self, request: Request, asked: ReferenceAsked) -> Response:
         """Keep one; the same name again is its next version."""

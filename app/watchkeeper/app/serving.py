@@ -69,7 +69,7 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
         RejectRoutes(stores.facts, rooms.clock).router(),
         UpkeepRoutes(rooms.upkeep).router(),
         EvidentlyRoutes(rooms.reader, rooms.clock, rooms.declarations).router(),
-        ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock).router(),
+        ReferenceRoutes(stores.facts, stores.control, rooms.upkeep, rooms.clock, rooms.declarations).router(),
         quiet_routes(stores.control, rooms.clock),
         incident_routes(stores.control, rooms.clock, rooms.links, rooms.parameters),
         receiver_routes(stores.control, wall),

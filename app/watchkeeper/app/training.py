@@ -35,14 +35,17 @@ def from_files(remote: Remote, files: Sequence[Path], named: Named) -> dict[str,
 
     Columns are those of ``watchkeeper import``: ``prediction`` and ``score`` by name, every unknown one a feature. One
     file is read at a time; where the model has no edges yet they are those of the first file that has the feature.
+    Protected attributes are left out: their edges are told to nobody.
     """
     pair = {"service": named.service, "model": named.model}
-    epochs = {one["feature"]: epoch_of(one) for one in remote.get("/v1/references/edges", pair)["features"]}
+    in_force = remote.get("/v1/references/edges", pair)
+    epochs = {one["feature"]: epoch_of(one) for one in in_force["features"]}
     parts: list[list[Binned]] = []
     left_out: dict[str, None] = {}
     for file in files:
         frame = log_files.whole(file)
-        features = [name for name, dtype in frame.schema.items() if _is_feature(name, dtype)]
+        known = [name for name, dtype in frame.schema.items() if _is_feature(name, dtype)]
+        features = [name for name in known if name not in in_force["protected"]]
         if not features or frame.is_empty():
             raise InputError(f"{file} holds no rows with features, a score or a prediction")
         counted, unlike = binned(frame.select(features), list(epochs.values()))
