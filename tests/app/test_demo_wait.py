@@ -22,7 +22,7 @@ class Slow(ThreadingHTTPServer):
 
     def __init__(self, ends: datetime) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.ends, self.at = ends, LAST - timedelta(days=8)
+        self.ends, self.at, self.asked = ends, LAST - timedelta(days=8), 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,7 +33,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.at = min(self.server.at + timedelta(days=1), self.server.ends)
-        body = msgspec.json.encode({"waiting": 0, "evaluated_to": self.server.at})
+        self.server.asked += 1  # something always waits now and then, as GPU samples do
+        body = msgspec.json.encode({"waiting": self.server.asked % 2, "evaluated_to": self.server.at})
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -223,14 +224,14 @@ def _await_ready(remote: Remote, server: subprocess.Popen[bytes], place: Place) 
 def await_evaluated(remote: Remote, last: datetime, patience: float = CATCH_UP_SECONDS) -> None:
     """Wait until everything is loaded and every analyzer has looked at the last whole day, as long as that gets on."""
     midnight = last.replace(hour=0, minute=0, second=0, microsecond=0)
-    before, deadline = None, 0.0
+    before, least, deadline = "", math.inf, 0.0
     while True:
         status = remote.get("/v1/status")
         waiting, evaluated = status["waiting"], status["evaluated_to"]
         if waiting == 0 and evaluated and datetime.fromisoformat(evaluated) >= midnight:
             return
-        if (waiting, evaluated) != before:
-            before, deadline = (waiting, evaluated), time.monotonic() + patience
+        if evaluated != before or waiting < least:  # GPU samples come for ever: that some wait is no progress
+            before, least, deadline = evaluated, min(least, waiting), time.monotonic() + patience
         elif time.monotonic() > deadline:
             raise Unavailable(
                 f"the analyzers stand still at {evaluated} for {patience:.0f} s: try again on a machine less busy"
