@@ -9,6 +9,7 @@ ARGS ?=
 WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 # The tests start many processes: without bytecode on disk each one compiles all sources anew.
 unexport PYTHONDONTWRITEBYTECODE
+# pip uses one core, and every package is pinned without its dependencies: two halves are installed at the same time.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: help demo test lint serve dashboard bench soak requirements clean
@@ -20,7 +21,8 @@ $(STAMP): requirements/build.txt requirements/all.txt pyproject.toml sdk/pyproje
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned requirements into $(VENV) (about 1 GB, once)"
 	@$(PIP) install --quiet --require-hashes -r requirements/build.txt
-	@$(PIP) install --quiet --require-hashes --no-deps --no-build-isolation -r requirements/all.txt
+	@awk '/^[^ #]/ { n++ } { print > ("$(VENV)/pinned." n % 2) }' requirements/all.txt
+	@printf '%s\n' 0 1 | xargs -P 2 -I {} $(PIP) install --quiet --require-hashes --no-deps --no-build-isolation -r $(VENV)/pinned.{}
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e . -e sdk
 	@touch $@
 

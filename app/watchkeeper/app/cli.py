@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 something failed; 2 a setting, option or declared file can
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pkgutil
@@ -53,9 +54,15 @@ def serve(
     given = {"server.data_dir": str(data_dir) if data_dir else None, "server.host": host, "server.port": port}
     settings, _ = options.explained(config, given)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # its frames are small here: more threads cost more than they give
+    gc.disable()  # what is imported stays: looking at it again and again took a fifth of the start
     from watchkeeper.app.serving import serve as run  # noqa: PLC0415
 
-    run(settings)
+    gc.freeze()
+    gc.enable()
+    try:
+        run(settings)
+    finally:
+        gc.unfreeze()  # else the bindings of the database say at the end that they were leaked
 
 
 @cli.command()
