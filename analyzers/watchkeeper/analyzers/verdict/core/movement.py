@@ -52,6 +52,8 @@ def words(
     '26.2 % of the outcomes the other way round over the last week, 0 % in the reference'
     >>> words(of("segment:A outcomes turned round", "segment:A"), 0.262, -0.0042)
     '26.2 % of the outcomes of segment:A the other way round over the last week, 0 % in the reference'
+    >>> words(of("outcomes turned round", "outcome"), -0.0023, -0.0279, "in the week to 16 Nov")
+    'outcomes the other way round 2.56 points more often in the week to 16 Nov than in the reference'
     >>> words(of("segment:hen error", "segment:hen"), 0.204, 0.0014)
     'segment:hen wrong 20.4 points more often than all over the last week, 0.14 points in the reference'
     >>> words(of("segment:N error", "segment:N"), -1.2, 3.4, of_numbers=True)
@@ -193,6 +195,10 @@ def _slope(_channel: Channel, observed: float, reference: float, when: str) -> s
 def _turned(channel: Channel, observed: float, reference: float, when: str) -> str:
     now, usual = (phrases.percent(min(max(share, 0.0), 1.0)) for share in (observed, reference))
     of = "" if channel.subject == "outcome" else f" of {channel.subject}"
+    if now == usual:  # what is estimated lies below 0 on calm days: only the difference is news
+        more = observed - reference
+        often = f"{phrases.amount(abs(100 * more))} points {'more' if more > 0 else 'less'} often"
+        return f"outcomes{of} the other way round {often} {when} than in the reference"
     return f"{now} of the outcomes{of} the other way round {when}, {usual} in the reference"
 
 
