@@ -1,11 +1,12 @@
 """Who is told what, and when? One incident per model: it speaks for something new or much stronger, and then is silent.
 
-A channel counts once its chance is below the budget's share for as many days as its family needs. An incident opens
-with the first subject and closes after 28 days without any. Meanwhile each subject speaks once, and again at two and a
-half times the strength it spoke with. What is near its threshold and of the same kind is named behind it: then it has
-been told too, and speaks from two and a quarter times that strength on. Losses and breaks always speak; where several
-inputs have moved already they have one cause (a season, most often), and a further one speaks only if it leads them.
-The same holds for segments. Losses page; a change of the inputs alone is a ticket. Misleads when two faults move the
+A channel counts once its chance is below the budget's share and was close to it for as many days as its family needs.
+An incident opens with the first subject and closes after 28 days without any. Meanwhile each subject speaks once, and
+again at two and a half times the strength it spoke with. What is near its threshold and of the same kind is named
+behind it: then it has been told too, and speaks from two and a quarter times that strength on. Losses and breaks always
+speak; where several inputs have moved already they have one cause (a season, most often), and a further one speaks only
+if it leads them. So does a score once any input is known to have moved, for scores follow their inputs. The same holds
+for segments. Losses page; a change of the inputs alone is a ticket. Misleads when two faults move the
 same subject: the second one is heard once it is two and a half times the first.
 """
 
@@ -22,6 +23,8 @@ from watchkeeper.analyzers.verdict.core.channels import Channel, Family, Floats
 HORIZON_MONTHS = 224 / 30
 PERSISTENCE = {Family.BREAK: 1, Family.INPUT: 2, Family.SCORE: 2}
 HARM_PERSISTENCE = 3
+HOLDING = 0.85
+"""How strong a channel must have been on the days before: what comes from nowhere in one day may be an odd day."""
 AGAIN = 2.5
 NAMED_AGAIN = 2.25
 """The same for what was named behind something else."""
@@ -32,6 +35,7 @@ NAMED = 5
 SILENT_DAYS = 28
 HALF_LIFE = 84.0
 FEW_INPUTS = 3
+FEW_BEFORE_A_SCORE = 1
 FEW_SEGMENTS = 2
 STRONGEST = -600.0
 FEWEST_CHANNELS = 20
@@ -118,7 +122,7 @@ def active(channels: Sequence[Channel], strength: Floats, day: int) -> list[Subj
     for place in over:
         channel = channels[place]
         need = PERSISTENCE.get(channel.family, HARM_PERSISTENCE)
-        if day + 1 >= need and bool((strength[place, day + 1 - need : day + 1] > 1).all()):
+        if day + 1 >= need and bool((strength[place, day + 1 - need : day] > HOLDING).all()):
             found.setdefault(channel.subject, []).append(place)
     subjects: list[Subject] = []
     for name, places in found.items():
@@ -205,7 +209,8 @@ def _is_news(one: Subject, state: State, day: int) -> bool:
         others = [spoken.strength for name, spoken in state.known.items() if name.startswith("segment:")]
         return len(others) < FEW_SEGMENTS or one.strength > max(others)
     inputs = sum(not spoken.harm for spoken in state.known.values())
-    if one.harm or Family.BREAK in one.families or inputs < FEW_INPUTS:
+    few = FEW_BEFORE_A_SCORE if one.families == frozenset({Family.SCORE}) else FEW_INPUTS
+    if one.harm or Family.BREAK in one.families or inputs < few:
         return True
     strongest = max(spoken.strength for spoken in state.known.values())
     return one.strength > max(1.0, strongest * 0.5 ** ((day - state.last) / HALF_LIFE))
