@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import socket
+import sys
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -114,3 +116,39 @@ def test_a_disk_too_full_for_the_facts_keeps_what_was_acknowledged_in_the_inbox(
     status = filling.settled()
     assert (status["accepted"], status["loaded"], status["rejected"]) == (acked, acked, 0)
     assert "kept as a reject" not in filling.log.read_text(), "a full disk is no fault of the events"
+
+
+def test_a_checkpoint_that_finds_the_disk_full_is_over_when_there_is_room(tmp_path):
+    """Where the log is folded at a commit nobody asks for room first; here that is at every one."""
+    program = (
+        "import duckdb, sys; connect = duckdb.connect\n"
+        "def often(path, config): return connect(path, config=config | {'checkpoint_threshold': '64KB'})\n"
+        "duckdb.connect = often\n"
+        "from watchkeeper.app.__main__ import main; main()"
+    )
+    settings = {"WATCHKEEPER_INGEST_BACKLOG_BYTES": "1500000"}
+    with Server(tmp_path, settings, (sys.executable, "-c", program)) as server:
+        server.send("predictions", *events("given-up", 0))
+        server.settled()
+        limit_files(server, (server.data / "facts.duckdb").stat().st_size)
+        sent, codes = 100, Counter[int]()
+        for _ in range(15):
+            taken = server.post("predictions", *events("given-up", sent))
+            sent += 100 if taken.status_code == 200 else 0
+            for path in ("/v1/status", "/v1/predictions/given-up-0", "/metrics"):
+                codes[server.client.get(path).status_code] += 1
+            time.sleep(0.1)
+        until(server.log.read_text, lambda said: "Failed to create checkpoint" in said)
+        assert codes.keys() <= {200, 503}, codes
+        limit_files(server, resource.RLIM_INFINITY)
+        status = until(
+            lambda: server.client.get("/v1/status"), lambda r: r.status_code == 200 and r.json()["waiting"] == 0
+        ).json()
+        assert (status["loaded"], status["rejected"]) == (sent, 0)
+        said = server.log.read_text()
+        assert "kept as a reject" not in said
+        assert "Traceback" not in said
+        assert "was opened anew and goes on" in said
+        assert server.stop() == -15
+        found = stored(server.data)
+        assert found.total() == len(found) == sent

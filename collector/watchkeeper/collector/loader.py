@@ -67,9 +67,12 @@ class InboxLoader:
         self._decoders = by_kind(discover(limits))
         self._shapes = Shapes(loader.kinds)
         self._stopping = threading.Event()
+        self._watermark: int
+        self._into: int
         self._watermark, self._into = loader.position()
         self._waiting = held.waiting(loader.facts) > 0
         self._families = Families(loader.facts)
+        self._generation = loader.facts.generation
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     @property
@@ -105,6 +108,7 @@ class InboxLoader:
         return total
 
     def _next(self) -> Portion | None:
+        self._look_where_we_are()
         batches = self._inbox.after(self._watermark, self._max_rows + self._into)
         if not batches:
             if self._inbox.waiting_rows:  # stored by now, but it could not be let go: a full disk, a crash
@@ -112,6 +116,17 @@ class InboxLoader:
             return None
         # Rows of a batch are stored already: another one has its number only where the inbox was lost.
         return portion(batches, self._into if batches[0].seq == self._watermark + 1 else 0, self._group)
+
+    def _look_where_we_are(self) -> None:
+        """After a load that failed: where only the very end of a commit did, it may be stored all the same."""
+        generation = self._loader.facts.generation
+        if generation == self._generation:
+            return
+        stored = self._loader.position()
+        if stored != (self._watermark, self._into):
+            self._watermark, self._into = stored
+            self._families, self._waiting = Families(self._loader.facts), True
+        self._generation = generation
 
     def _load_full_chunks(self) -> None:
         """Load while whole chunks wait, and then what there is: what comes meanwhile gathers again."""
@@ -152,6 +167,9 @@ class InboxLoader:
                 else:
                     self._load_full_chunks()
                     self.tell_alone()
+            except StoreUnavailable as error:
+                log.warning("loading failed; trying again in a second: %s", error)
+                self._stopping.wait(1.0)
             except _ANY:
                 log.exception("loading failed; trying again in a second")
                 self._stopping.wait(1.0)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,9 @@ import polars as pl
 
 from watchkeeper.schemas.errors import StoreUnavailable
 from watchkeeper.store.arrow_stream import ArrowStream
-from watchkeeper.store.facts import prediction_rows, tables
+from watchkeeper.store.facts.opening import MEMORY, REOPEN_SECONDS, missing_room, opened, reason, reopened
 from watchkeeper.store.sql import literal
 
-MEMORY = ":memory:"
 PATIENCE_SECONDS = 10.0
 """How long a checkpoint waits for readers of what was replaced."""
 log = logging.getLogger("watchkeeper.server")
@@ -55,38 +55,75 @@ class FactStore:
     """The facts of one data directory (or of none: ``FactStore(MEMORY)``).
 
     DuckDB refuses every second process while this one has the file open. Writers take turns; a reader never waits.
+
+    Where DuckDB gives the database up (a checkpoint on a full disk), every use is refused in words, and the next one
+    opens the file anew: there was a log of everything.
     """
 
     def __init__(self, path: Path | str = MEMORY, *, threads: int = 2) -> None:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "threads": threads,
-            "preserve_insertion_order": False,
-        }
-        if path != MEMORY:
-            config["checkpoint_threshold"] = "256MB"
-        try:
-            self._connection = duckdb.connect(str(path), config=config)
-        except duckdb.Error as error:
-            raise StoreUnavailable(
-                f"cannot open {path}: {error}. Is another watchkeeper server running on this data directory?"
-            ) from None
-        self._connection.execute("SET enable_progress_bar = false")  # in a child process DuckDB draws it on our stdout
         self._path = path
+        self._threads = threads
         self._write = threading.RLock()
         self.generation = 0
         """Counts aborted transactions: what was cached inside one may not be true any more."""
-        tables.migrate(self._connection)
-        if not first(self._connection, "SELECT count(*) FROM duckdb_views() WHERE view_name = 'predictions'")[0]:
-            prediction_rows.show(self._connection)
+        self._connection = opened(path, threads)
+        self._fallen = False
+        self._openings = 0
+
+    def _alive(self) -> duckdb.DuckDBPyConnection:
+        """Give the connection; opens the file anew where the database was given up."""
+        if self._fallen:
+            before = self._openings
+            if not self._write.acquire(timeout=REOPEN_SECONDS):
+                raise self._not_yet()
+            try:
+                if self._fallen and before != self._openings:  # whoever came first has just tried
+                    raise self._not_yet()
+                if self._fallen:
+                    self._reopen()
+            finally:
+                self._write.release()
+        return self._connection
+
+    def _not_yet(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._path} is not opened anew yet. Free disk or memory; try again later")
+
+    def _reopen(self) -> None:
+        self.generation += 1
+        try:
+            self._connection = reopened(self._connection, self._path, self._threads)
+        finally:
+            self._openings += 1
+        self._fallen = False
+        log.warning("%s was opened anew and goes on", self._path)
+
+    @contextmanager
+    def _used(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """Give the connection; says in words that the database was given up meanwhile, whoever it was that did it."""
+        connection = self._alive()
+        try:
+            yield connection
+        except (duckdb.Error, pl.exceptions.PolarsError) as error:
+            if isinstance(error, duckdb.FatalException) and connection is self._connection:
+                self._fallen = True
+            elif connection is self._connection and not self._fallen:
+                raise
+            traceback.clear_frames(error.__traceback__)  # what they hold of the old database would keep it there
+            why = reason(error) if isinstance(error, duckdb.Error) else error
+            raise StoreUnavailable(
+                f"the facts in {self._path} cannot be used: {why}. Nothing is lost: free disk or memory, "
+                "they are opened anew at the next use"
+            ) from error
 
     @contextmanager
     def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
         """Write alone and all or nothing."""
         with self._write:
             try:
-                self._connection.execute("BEGIN")
-                yield self._connection
-                self._connection.execute("COMMIT")
+                with self._used() as connection:
+                    connection.execute("BEGIN")
+                    yield connection
+                    connection.execute("COMMIT")
             except BaseException as error:
                 self.generation += 1
                 with contextlib.suppress(duckdb.Error):
@@ -97,12 +134,12 @@ class FactStore:
 
     def read(self, sql: str, parameters: object = None) -> pl.DataFrame:
         """Answer one query on its own cursor (results stream, so that no two readers may share one)."""
-        with self._connection.cursor() as cursor:
+        with self._used() as connection, connection.cursor() as cursor:
             return frame_of(cursor.sql(sql, params=parameters))
 
     def copy(self, sql: str, parameters: object, path: Path) -> None:
         """Write the rows of a query to a Parquet file, in the order of the query, on a cursor of its own."""
-        with self._connection.cursor() as cursor:
+        with self._used() as connection, connection.cursor() as cursor:
             cursor.execute(
                 f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)", parameters
             ).fetchall()
@@ -125,9 +162,8 @@ class FactStore:
 
     def size(self) -> FileSize:
         """Say how big the file is, and how much of it holds nothing."""
-        row = first(
-            self._connection.cursor(), "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()"
-        )
+        with self._used() as connection, connection.cursor() as cursor:
+            row = first(cursor, "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()")
         block, total, free = (int(str(number)) for number in row)
         return FileSize(block * total, block * free)
 
@@ -138,13 +174,18 @@ class FactStore:
         waited for, ``patience`` seconds (10) at most. Nothing is lost then: the log holds it until the next one.
 
         Raises:
-            StoreUnavailable: the disk is full, or gone.
+            StoreUnavailable: the disk is full, or gone. It is not begun where there is too little room for it.
         """
+        if self._path != MEMORY and (missing := missing_room(Path(self._path), self.size().free)):
+            raise StoreUnavailable(
+                f"the log of {self._path} is not folded into the file: {missing / 2**20:.0f} MiB more are needed for "
+                "that. Nothing is lost; free disk"
+            )
         end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
         while True:
             try:
-                with self._write:
-                    self._connection.execute("CHECKPOINT")
+                with self._write, self._used() as connection:
+                    connection.execute("CHECKPOINT")
             except duckdb.TransactionException as error:
                 if time.monotonic() >= end:
                     log.warning("the log of %s is not folded into the file now: %s", self._path, error)
