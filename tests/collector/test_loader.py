@@ -317,6 +317,29 @@ def test_a_store_that_is_away_is_tried_again_and_rejects_nothing(bench: Bench) -
     assert bench.rows("SELECT count(*) FROM rejects") == [(0,)]
 
 
+def test_what_was_stored_by_a_commit_that_said_it_failed_is_not_stored_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = bench.loader.load
+
+    def stored_all_the_same(batch: Batch) -> None:
+        load(batch)
+        bench.facts.generation += 1  # as the transaction does
+        raise StoreUnavailable("the disk was full in the middle of a checkpoint")
+
+    kept(bench.inbox.append(Incoming("predictions", "ndjson", TS * 10**6, b"{]\xff", 1, (), b"{}")))
+    bench.send(prediction(id="a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.loader, "load", stored_all_the_same)
+        with pytest.raises(StoreUnavailable):
+            bench.load()
+    bench.send(prediction(id="b"))
+    bench.load()
+    assert bench.ids() == ["a", "b"]
+    assert bench.rows("SELECT count(*) FROM rejects") == [(1,)]
+    assert bench.inbox.after(0, 10) == []
+
+
 def test_the_thread_outlives_a_store_that_is_away(bench: Bench) -> None:
     fails = threading.Event()
     loaded = threading.Event()
