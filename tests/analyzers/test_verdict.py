@@ -148,6 +148,36 @@ def test_one_outlier_neither_hides_nor_fakes_a_drift() -> None:
             assert held["outlier"][key] == pytest.approx(held["plain"][key], abs=1e-3)
 
 
+@pytest.mark.parametrize(("exponent", "a_day"), [(1.3, 300), (1.6, 300), (1.3, 60), (2.0, 1000)])
+def test_a_long_tail_that_goes_on_is_not_unseen_and_a_flood_of_new_values_is(exponent: float, a_day: int) -> None:
+    rng = np.random.default_rng(11)
+    days = np.repeat(np.arange(90), a_day)
+    places = rng.zipf(exponent, days.size).clip(max=10**6)
+
+    def strongest(values: list[str]) -> float:
+        frame = pl.DataFrame({"day": days, "zip": values})
+        rows = Rows(frame, {}, {"zip": "zip"}, {})
+        learned = features.category(rows.only(days < REFERENCE), "zip", "zip")
+        assert learned
+        before, after = rows.only(days < REFERENCE), rows.only(days >= REFERENCE)
+        later = Rows(after.frame.with_columns(pl.col("day") - REFERENCE), {}, {"zip": "zip"}, {})
+        name = "zip unseen"
+        usual = learned.measure(before, Days.of(before, REFERENCE), reference=True)[name]
+        now = learned.measure(later, Days.of(later, 90 - REFERENCE))[name]
+        table = {name: Measured(np.append(usual.values, now.values), np.append(usual.rows, now.rows))}
+        [channel] = [channel for channel in learned.channels() if channel.name == name]
+        watched = strength.watch([channel], table, REFERENCE)
+        return float(strength.log_chances(watched, table, REFERENCE, REFERENCE).min())
+
+    zips = [f"z{place}" for place in places]
+    assert strongest(zips) > np.log(0.001)
+    flood = (days >= 70) & (rng.random(days.size) < 0.3)
+    assert (
+        strongest([f"new{place % 50}" if hit else one for one, place, hit in zip(zips, places, flood, strict=True)])
+        < -12
+    )
+
+
 def test_a_creeping_fault_is_a_ticket_that_names_it_and_shows_it() -> None:
     found = replayed(creeping(), 45)
     when, first = found[0]

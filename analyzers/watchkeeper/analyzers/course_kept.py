@@ -24,7 +24,7 @@ from watchkeeper.analyzers.verdict.core.segments import Segment
 from watchkeeper.analyzers.verdict.core.together import Together
 from watchkeeper.store.facts.measured import DAYS
 
-FORM = 4
+FORM = 5
 REQUESTS = ""
 """The name under which the requests of each day are kept."""
 

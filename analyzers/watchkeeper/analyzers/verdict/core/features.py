@@ -41,7 +41,7 @@ class Number:
         """Give the place of each value in the reference, from 0 to 1; NaN for none."""
         return np.where(np.isnan(values), np.nan, np.interp(values, self.knots, self.places))
 
-    def measure(self, rows: Rows, days: Days) -> Table:
+    def measure(self, rows: Rows, days: Days, *, reference: bool = False) -> Table:  # noqa: ARG002 - as a category
         """Measure it on some days."""
         values = rows.floats(self.column)
         rank = self.rank(values)
@@ -68,17 +68,25 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category (or a segment column) as the reference had it: every value, and those that are worth a channel."""
+    """A category (or a segment column) as the reference had it: every value, and those that are worth a channel.
+
+    ``lone`` are the places of the values that came on one day of the reference only. To the other days they were new:
+    so the reference itself says how much of a long tail (zip codes, product numbers) is new on any day.
+    """
 
     name: str
     column: str
     values: tuple[str, ...]
     top: tuple[str, ...]
+    lone: tuple[int, ...] = ()
 
-    def measure(self, rows: Rows, days: Days) -> Table:
-        """Measure it on some days."""
+    def measure(self, rows: Rows, days: Days, *, reference: bool = False) -> Table:
+        """Measure it on some days; ``reference``: the very days that this was learned from."""
         codes = rows.codes(self.column, self.values)
-        table = {f"{self.name} missing": days.share(codes == -1), f"{self.name} unseen": days.share(codes == -2)}
+        new = codes == -2
+        if reference:
+            new |= np.isin(codes, self.lone)
+        table = {f"{self.name} missing": days.share(codes == -1), f"{self.name} unseen": days.share(new)}
         for value in self.top:
             table[f"{self.name}={value} share"] = days.share(codes == self.values.index(value))
         return table
@@ -114,19 +122,32 @@ def number(rows: Rows, name: str, column: str) -> Number | None:
 
 
 def category(rows: Rows, name: str, column: str) -> Category | None:
-    """Learn a category from reference rows; None where there is too little, or too many values to watch."""
-    counted = rows.frame[column].cast(pl.String).drop_nulls().value_counts(sort=True, name="n")
+    """Learn a category from reference rows; None where there is too little, or too many values to watch.
+
+    >>> days = [day for day in range(20) for _ in range(10)]
+    >>> tail = pl.DataFrame({"day": days, "zip": [f"z{n}" if n % 10 == 0 else "town" for n in range(200)]})
+    >>> learned = category(Rows(tail, {}, {"zip": "zip"}, {}), "zip", "zip")
+    >>> table = learned.measure(Rows(tail, {}, {}, {}), Days(np.array(days), 20), reference=True)
+    >>> table["zip unseen"].values[:3].tolist()
+    [0.1, 0.1, 0.1]
+    """
+    counted = (
+        rows.frame.select(pl.col(column).cast(pl.String).alias("value"), "day")
+        .drop_nulls("value")
+        .group_by("value")
+        .agg(pl.len().alias("n"), pl.col("day").n_unique().alias("days"))
+        .sort([-pl.col("n").cast(pl.Int64), "value"])
+    )
     total = int(counted["n"].sum())
     if total < FEWEST or counted.height > total // 4:
         return None
-    values: list[str] = counted[column].to_list()
-    ordered = sorted(zip(counted["n"].to_list(), values, strict=True), key=lambda pair: (-int(pair[0]), pair[1]))
-    top = [value for n, value in ordered[:TOP_VALUES] if n >= MIN_SHARE * total]
+    values: list[str] = counted["value"].to_list()
+    top = counted.head(TOP_VALUES).filter(pl.col("n") >= MIN_SHARE * total)["value"].to_list()
     if len(values) == 1:
         top = []
     elif len(values) == 2:
         top = top[:1]  # the other share says the same
-    return Category(name, column, tuple(value for _, value in ordered), tuple(top))
+    return Category(name, column, tuple(values), tuple(top), tuple((counted["days"] == 1).arg_true().to_list()))
 
 
 def learn(rows: Rows) -> list[Number | Category]:

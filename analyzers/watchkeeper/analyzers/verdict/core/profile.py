@@ -27,9 +27,10 @@ class Profile:
         """Measure ``count`` days from day 0 on; ``reference``: the very days that this was learned from."""
         days = Days.of(rows, count)
         table: Table = {}
-        for part in (*self.inputs, self.operations):
-            if part is not None:
-                table |= part.measure(rows, days)
+        for part in self.inputs:
+            table |= part.measure(rows, days, reference=reference)
+        if self.operations:
+            table |= self.operations.measure(rows, days)
         if self.together:
             table |= self.together.measure(rows, days, reference=reference)
         return table | (self.score.measure(rows, days, reference=reference) if self.score else {})
