@@ -188,6 +188,18 @@ def test_a_creeping_fault_is_a_ticket_that_names_it_and_shows_it() -> None:
     assert Change().recompute(first.evidence.snapshot) == first.observed
 
 
+@pytest.mark.parametrize(("more", "severity"), [(1.03, Severity.TICKET), (1.2, Severity.PAGE)])
+def test_a_latency_that_is_certainly_and_hardly_higher_wakes_nobody(more: float, severity: Severity) -> None:
+    rng = np.random.default_rng(12)
+    frame = made(days=45).with_columns(pl.Series("latency_ms", rng.lognormal(5, 0.1, 45 * 200)))
+    slower = pl.when(from_day(20)).then(pl.col("latency_ms") * more).otherwise(pl.col("latency_ms"))
+    found = [
+        one for _, one in replayed(frame.with_columns(slower.alias("latency_ms")), 30) if "latency" in one.subjects
+    ]
+    assert {one.severity for one in found} == {severity}
+    assert found[0].summary.endswith("By less than 5.0 %, so that it is no page.") is (severity is Severity.TICKET)
+
+
 def test_a_feature_whose_type_changes_for_good_is_compared_no_more_and_the_others_are() -> None:
     frame = made(days=45)
     numbers, texts = frame.filter(~from_day(20)), frame.filter(from_day(20))

@@ -23,7 +23,7 @@ from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade
 from watchkeeper.analyzers.memo import once
-from watchkeeper.analyzers.verdict.core import effect, movement
+from watchkeeper.analyzers.verdict.core import effect, movement, operations
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
 from watchkeeper.analyzers.verdict.core.incident import Alert
 from watchkeeper.schemas.declared import Declarations
@@ -42,7 +42,7 @@ OVER_AFTER = 7
 _ANY = Requests("cost")
 _OF_OPERATIONS = {
     "latency": Requests("latency", 0.0),
-    "latency_p99": Requests("latency", 0.0),
+    operations.TAIL: Requests("latency", 0.0),
     "ok": Requests("errors"),
     "attempts": Requests("retries"),
 }
@@ -120,18 +120,21 @@ class Change:
     def _finding(self, scope: Scope, course: Course, alert: Alert) -> Finding:
         first = alert.subjects[0]
         channel = course.channels[first.channel]
-        day = alert.day - (course.delay or 0 if channel.late else 0)
+        day, shown, usual = _shown(course, channel, alert.day)
         window = course.window(day)
-        shown = _days(course, channel, max(day - SHOWN + 1, course.length), day + 1)
-        usual = _days(course, channel, 0, course.length)
         snapshot: Snapshot = {"channel": channel.name, "days": _json(shown), "reference": _json(usual)}
-        observed, reference = self.recompute(snapshot), _mean(usual)
+        observed, reference = _mean(shown), _mean(usual)
         chance = course.log_chances[first.channel, alert.day - course.length] + math.log(len(course.channels))
         p_value, n = min(1.0, math.exp(min(float(chance), 0.0))), int(sum(rows for _, rows in shown))
         names = alert.names
         losses = effect.losses(course.channels, course.strengths[:, alert.day - course.length])
         snapshot["losses"] = dict[str, Json](losses)
+        slight = alert.page and _is_slight(course, alert)
         said = _summary(scope, course, alert, observed, reference)
+        if slight:
+            said += f" By less than {phrases.percent(movement.SLIGHT)}, so that it is no page."
+        elif not alert.page:
+            said += f" {effect.words(course.channels, losses)}"
         return Finding(
             analyzer=self.name,
             service=scope.service,
@@ -141,14 +144,25 @@ class Change:
             window=window,
             as_of=scope.as_of,
             observed=observed,
-            severity=scope.settings.severity_or(Severity.PAGE if alert.page else Severity.TICKET),
-            summary=phrases.sentence(said if alert.page else f"{said} {effect.words(course.channels, losses)}"),
+            severity=scope.settings.severity_or(Severity.PAGE if alert.page and not slight else Severity.TICKET),
+            summary=phrases.sentence(said),
             evidence=Evidence("steps and ramps over several clocks", n, p_value, grade(p_value, n), snapshot),
             reference=reference,
             effect=observed - reference,
             unit="share" if channel.share else "",
             examples=_examples(scope, channel, observed > reference, window),
         )
+
+
+def _is_slight(course: Course, alert: Alert) -> bool:
+    """Whether nothing of it wakes anybody. A tail that stands behind the whole moves with it."""
+
+    def of(channel: Channel) -> bool:
+        _, shown, usual = _shown(course, channel, alert.day)
+        return movement.is_slight(channel, _mean(shown), _mean(usual))
+
+    first, *others = (course.channels[subject.channel] for subject in alert.subjects)
+    return of(first) and all(of(one) or one.subject == operations.TAIL for one in others)
 
 
 def _going_on(course: Course, day: int) -> list[Alert]:
@@ -189,6 +203,13 @@ def still_said(first: int, day: int, holds: Callable[[int], bool]) -> bool:
                 return False
             last = one
     return last == day
+
+
+def _shown(course: Course, channel: Channel, told: int) -> tuple[int, list[list[float]], list[list[float]]]:
+    """Give the day that a channel's newest rows are of, the last days up to it, and those of the reference."""
+    day = told - (course.delay or 0 if channel.late else 0)
+    shown = _days(course, channel, max(day - SHOWN + 1, course.length), day + 1)
+    return day, shown, _days(course, channel, 0, course.length)
 
 
 def _days(course: Course, channel: Channel, start: int, end: int) -> list[list[float]]:

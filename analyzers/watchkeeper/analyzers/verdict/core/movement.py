@@ -18,6 +18,8 @@ _NOTHING = 1e-9
 _BESIDE = 0.005
 """What is so much smaller than the number beside it is said to be 0."""
 LAST_WEEK = "over the last week"
+SLIGHT = 0.05
+"""A latency or a cost that is nearer to its reference wakes nobody."""
 
 
 def words(
@@ -62,6 +64,8 @@ def words(
     'mean absolute error 16.4 over the last week, 11.4 in the reference'
     >>> words(of("kind unseen", "kind", share=True), 0.046, 0.0)
     '4.6 % of the rows over the last week hold values that the reference never had'
+    >>> words(of("zip unseen", "zip", share=True), 0.246, 0.021)
+    '24.6 % of the rows over the last week hold values that the reference never had, 2.1 % were new to its own days'
     >>> words(of("x beyond the range", "x", share=True), 0.046, 0.0)
     '4.6 % of the rows over the last week lie far outside the range of the reference'
     >>> words(of("x missing", "x", share=True), 0.046, 0.01)
@@ -95,7 +99,7 @@ def words(
         return _error(channel, observed, reference, when, of_numbers=of_numbers)
     if channel.share:
         return _share(channel, what, observed, reference, when)
-    if what in _LOGARITHMIC or channel.name in _LOGARITHMIC:
+    if _is_logarithmic(channel):
         return f"{channel.name} {_percent_above(observed - reference)} the reference {when}"
     told = _OWN.get(what)
     if told is not None and (reference > 0 or what not in _RATIOS):
@@ -103,6 +107,21 @@ def words(
     return (
         f"{channel.name} {phrases.amount(_tidy(observed, 0.0))} {when}, {_usual(reference, observed)} in the reference"
     )
+
+
+def is_slight(channel: Channel, observed: float, reference: float) -> bool:
+    """Whether it is a loss of hardly any size: certain, for many rows tell it, and worth no night's sleep.
+
+    >>> from watchkeeper.analyzers.verdict.core.channels import Family
+    >>> latency = Channel("latency for the work", "latency", Family.OPERATION)
+    >>> is_slight(latency, 5.018, 5.0), is_slight(latency, 5.2, 5.0)
+    (True, False)
+    """
+    return _is_logarithmic(channel) and abs(observed - reference) < math.log1p(SLIGHT)
+
+
+def _is_logarithmic(channel: Channel) -> bool:
+    return channel.name.removeprefix(f"{channel.subject} ") in _LOGARITHMIC or channel.name in _LOGARITHMIC
 
 
 def _error(channel: Channel, observed: float, reference: float, when: str, *, of_numbers: bool) -> str:
@@ -124,7 +143,8 @@ def _error(channel: Channel, observed: float, reference: float, when: str, *, of
 def _share(channel: Channel, what: str, observed: float, reference: float, when: str) -> str:
     now, usual = phrases.percent(observed), phrases.percent(reference)
     if what == "unseen":
-        return f"{now} of the rows {when} hold values that the reference never had"
+        of_its_own = f", {usual} were new to its own days" if reference else ""
+        return f"{now} of the rows {when} hold values that the reference never had{of_its_own}"
     if what == "beyond the range":
         return f"{now} of the rows {when} lie far outside the range of the reference"
     if what == "missing":

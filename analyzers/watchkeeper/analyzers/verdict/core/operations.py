@@ -18,6 +18,7 @@ from watchkeeper.analyzers.verdict.core.segments import Segment
 
 HINGES = (0.1, 0.3, 0.5, 0.7, 0.9)
 HOURS = 6
+TAIL = "latency_p99"
 MOST_EXCESS = 3.0
 CHUNK = 20_000
 SIZES = {"tokens_in": "tokens_in", "tokens_out": "tokens_out"}
@@ -78,9 +79,9 @@ class Latency:
         """Name its channels."""
         yield Channel("latency", "latency", Family.OPERATION, side=1)
         yield Channel("latency for the work", "latency", Family.OPERATION, side=1)
-        yield Channel("slow requests", "latency_p99", Family.OPERATION, side=1, share=True)
-        yield Channel("very slow requests", "latency_p99", Family.OPERATION, side=1, share=True)
-        yield Channel("slow excess", "latency_p99", Family.OPERATION, side=1)
+        yield Channel("slow requests", TAIL, Family.OPERATION, side=1, share=True)
+        yield Channel("very slow requests", TAIL, Family.OPERATION, side=1, share=True)
+        yield Channel("slow excess", TAIL, Family.OPERATION, side=1)
         for segment in segments:
             yield Channel(f"{segment.subject} latency", segment.subject, Family.SEGMENT, side=1)
 
