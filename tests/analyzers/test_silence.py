@@ -16,8 +16,8 @@ from watchkeeper.analyzers.schedule import Schedule
 from watchkeeper.schemas.declared import Declarations, Monitor, System
 from watchkeeper.schemas.findings import DataState, Finding, Window
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts import telemetry
-from watchkeeper.store.facts.batch import PREDICTION_COLUMNS, complete
+from watchkeeper.store.facts import prediction_rows, telemetry
+from watchkeeper.store.facts.batch import complete
 from watchkeeper.store.facts.connection import insert
 from watchkeeper.store.facts.telemetry import LOOK, TELEMETRY_COLUMNS
 
@@ -274,7 +274,7 @@ def test_arrivals_of_exporters_are_noted_at_each_look_as_those_of_clients_are():
         ]
         if rows:
             with world.facts.transaction() as connection:
-                insert(connection, "predictions", complete(pl.DataFrame(rows), PREDICTION_COLUMNS))
+                insert(connection, prediction_rows.TABLE, pl.DataFrame(rows))
         telemetry.write(world.facts, telemetry.arrivals(world.facts, ["sdk"], look), look, loaded_to)
     heard(other, [one for one in times if one <= looks[-1]], clients=0)
     noted = "SELECT DISTINCT seen_at FROM telemetry WHERE service <> 'watchkeeper' ORDER BY seen_at"

@@ -117,7 +117,7 @@ def test_the_server_copies_its_ledger_to_where_analyzers_see_it(tmp_path: Path, 
     stores.inbox.append(Incoming("predictions", "ndjson", now_us, b"{}", 1, (), b"{}", client=told)).result(30)
     with stores.facts.transaction() as connection:  # one service that keeps a book, and one that does not
         connection.execute(
-            "INSERT INTO predictions (id, service, received_at) VALUES ('a', 'shop', $now), ('b', 'bare', $now)",
+            "INSERT INTO prediction_rows (id, service, received_at) VALUES ('a', 'shop', $now), ('b', 'bare', $now)",
             {"now": stored(wall())},
         )
     for _ in range(3):
