@@ -2,7 +2,7 @@
 
 The peer is FastAPI with a pydantic body and DuckDB's executemany. ``facts_only`` is our server without rollups,
 profiles and matching. A second is counted until the last row can be queried. The clients run on the same machine. Each
-kind of ours is measured on fresh servers in turn: what it costs is the least; what neighbours add is seen in the others.
+kind of ours is measured on fresh servers in turn: what it costs is the least; the others show what neighbours add.
 """
 
 from __future__ import annotations
