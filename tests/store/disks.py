@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def space(mib):
         resource.setrlimit(resource.RLIMIT_FSIZE, (mib * 2**20, resource.RLIM_INFINITY))
 """
 """Begins a program whose arguments are what ``small_disk`` gives; ``space`` says how much there is from now on."""
+
+
+def ran(script: str, mode: str, folder: Path) -> str:
+    """Run such a program to its good end; give what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, mode, str(folder)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(params=["limit", "tmpfs"])

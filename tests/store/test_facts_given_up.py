@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from store.disks import SPACE, small_disk
+from store.disks import SPACE, ran, small_disk
 
 __all__ = ["small_disk"]
 
@@ -111,14 +109,4 @@ made.facts.close()
     ids=["checkpoint", "given up"],
 )
 def test_it_is_told_and_goes_on_in_the_same_process(small_disk: tuple[str, Path], script: str, said: str) -> None:
-    mode, folder = small_disk
-    done = subprocess.run(
-        [sys.executable, "-c", script, mode, str(folder)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert said in done.stdout
+    assert said in ran(script, *small_disk)

@@ -172,22 +172,21 @@ class Inbox:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         turn = _Turn(threading.Event())
         self._queue.put(turn)
-        turn.done.wait(BUSY_SECONDS)
+        if not turn.done.wait(BUSY_SECONDS):
+            raise StoreUnavailable("the inbox is busy: what was let go may still be on the disk. Try again later")
         self._remove_bodies()
 
     def copy(self, to: Path) -> None:
         """Write what waits at one moment into a new file, every body in it.
 
-        A body whose file has gone in the meantime is in the facts by now, and its row is left out.
+        Where a body's file has gone in the meantime the facts hold it, and nobody will read its row again; where it is
+        lost, whoever reads the row will say so.
         """
         copy_sqlite(self._path, to)
         with contextlib.closing(sqlite3.connect(to)) as connection, connection:
             for seq, *place in connection.execute("SELECT seq, file, start, size FROM beside").fetchall():
-                try:
+                with contextlib.suppress(FileNotFoundError, EOFError):
                     body = self._bodies.read(Place(*place))
-                except FileNotFoundError:
-                    connection.execute("DELETE FROM batches WHERE seq = ?", (seq,))
-                else:
                     connection.execute("UPDATE batches SET body = ? WHERE seq = ?", (body, seq))
             connection.execute("DELETE FROM beside")
         flushed(to)
