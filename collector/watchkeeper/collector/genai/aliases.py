@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from watchkeeper.collector.genai.tokens import INCLUDES, number
+
 _TO_MS = {"s": 1000.0, "ms": 1.0}
+MAX_READINGS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """One name of one field: its place in the order, what to multiply by, and whether it holds other classes too."""
 
     field: str
@@ -26,11 +28,41 @@ class Alias:
     includes: bool = False
 
 
-class Found(NamedTuple):
-    """What an attribute said of a field, and under which name. A tuple: a dozen are made for each span."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a set of attribute names can say: which of them are looked at, and the order among those of one field.
 
-    alias: Alias
-    value: object
+    An emitter's spans carry the same names again and again, so that this is worked out once for many of them.
+    """
+
+    names: Sequence[tuple[str, Sequence[Alias]]]
+    operations: Sequence[tuple[str, Mapping[str, str]]]
+    unfolded: Sequence[str]
+
+    def fields(self, attributes: Mapping[str, object]) -> dict[str, object]:
+        """Give the value of each field that these attributes fill; the name that stands first in the table wins."""
+        found: dict[str, object] = {}
+        for name, aliases in self.names:
+            for alias in aliases:
+                value = attributes[alias.name]
+                if alias.scale is not None:
+                    value = scaled(value, alias.scale)
+                if value or value == 0:
+                    found[name] = value
+                    if alias.includes:
+                        found[name + INCLUDES] = True
+                    break
+        return found
+
+    def operation(self, attributes: Mapping[str, object]) -> str | None:
+        """Say what was done; None for what is no AI work."""
+        for name, words in self.operations:
+            value = attributes[name]
+            if isinstance(value, str) and value:
+                word = words.get(value.lower()) or words.get("*")
+                if word:
+                    return value if word == "*" else word
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +80,40 @@ class Aliases:
     content: Mapping[str, Sequence[str]]
     feedback: Mapping[str, frozenset[str]]
     errors: Mapping[str, re.Pattern[str]]
+    _readings: dict[tuple[str, ...], Reading] = field(default_factory=dict[tuple[str, ...], Reading])
 
-    def fields(self, attributes: Mapping[str, object]) -> dict[str, Found]:
-        """Give each field that these attributes fill; the name that stands first in the table wins.
+    def reading(self, names: tuple[str, ...]) -> Reading:
+        """Say what attributes of these names are read for.
 
-        >>> found = aliases().fields({"gen_ai.system": "a", "gen_ai.provider.name": "b"})
-        >>> found["provider"].value
-        'b'
+        >>> reading = aliases().reading(("openinference.span.kind", "http.method"))
+        >>> reading.operation({"openinference.span.kind": "TOOL", "http.method": "GET"})
+        'execute_tool'
         """
-        found: dict[str, Found] = {}
-        by_name = self.by_name
-        for name, value in attributes.items():
-            for alias in by_name.get(name, ()):
-                known = found.get(alias.field)
-                if (known is None or alias.rank < known.alias.rank) and value not in (None, "", []):
-                    found[alias.field] = Found(alias, value)
-        return found
+        known = self._readings.get(names)
+        if known is None:
+            if len(self._readings) >= MAX_READINGS:  # names that never end are somebody's mistake, or an attack
+                self._readings.clear()
+            known = self._readings[names] = self._read(names)
+        return known
+
+    def _read(self, names: Sequence[str]) -> Reading:
+        by_field: dict[str, list[Alias]] = {}
+        for name in names:
+            for alias in self.by_name.get(name, ()):
+                by_field.setdefault(alias.field, []).append(alias)
+        return Reading(
+            names=[(name, sorted(found, key=lambda alias: alias.rank)) for name, found in by_field.items()],
+            operations=[(name, words) for name, words in self.operations.items() if name in names],
+            unfolded=[name for name in self.unfolded if name in names],
+        )
+
+    def fields(self, attributes: Mapping[str, object]) -> dict[str, object]:
+        """Give the value of each field that these attributes fill; the name that stands first in the table wins.
+
+        >>> aliases().fields({"gen_ai.system": "a", "gen_ai.provider.name": "b"})
+        {'provider': 'b'}
+        """
+        return self.reading(tuple(attributes)).fields(attributes)
 
     def wanted(self, dimensions: Sequence[str]) -> frozenset[str]:
         """Name every attribute that is looked at, text aside; the others need not even be read."""
@@ -73,31 +123,6 @@ class Aliases:
     def places(self, dimension: str) -> list[str]:
         """Name the attributes where a free dimension may stand, the first that is present to be taken."""
         return [prefix + dimension for prefix in ("", *self.prefixes)] + [*self.dimensions.get(dimension, ())]
-
-    def operation(self, attributes: Mapping[str, object]) -> str | None:
-        """Say what was done; None for what is no AI work.
-
-        >>> aliases().operation({"openinference.span.kind": "TOOL"}), aliases().operation({"http.method": "GET"})
-        ('execute_tool', None)
-        """
-        for name, words in self.operations.items():
-            value = attributes.get(name)
-            if isinstance(value, str) and value:
-                word = words.get(value.lower()) or words.get("*")
-                if word:
-                    return value if word == "*" else word
-        return None
-
-    def unfold(self, attributes: dict[str, object]) -> None:
-        """Put the parts of attributes that are JSON objects beside them, as ``name.part``."""
-        for name in self.unfolded:
-            text = attributes.get(name)
-            if isinstance(text, str):
-                try:
-                    parts = msgspec.json.decode(text)
-                except (msgspec.DecodeError, RecursionError):
-                    continue
-                unfold_object(attributes, name, parts, 2)
 
     def error_class(self, *texts: str) -> str | None:
         """Give the error class that a page knows, for an error's type or message.
@@ -110,6 +135,24 @@ class Aliases:
                 if pattern.search(text):
                     return word
         return None
+
+
+def unfold(attributes: dict[str, object], names: Sequence[str]) -> None:
+    """Put the parts of attributes that are JSON objects beside them, as ``name.part``."""
+    for name in names:
+        text = attributes.get(name)
+        if isinstance(text, str):
+            try:
+                parts = msgspec.json.decode(text)
+            except (msgspec.DecodeError, RecursionError):
+                continue
+            unfold_object(attributes, name, parts, 2)
+
+
+def scaled(value: object, scale: float) -> float | None:
+    """Give a number in our unit; None where it is none."""
+    plain = number(value)
+    return None if plain is None else plain * scale
 
 
 def unfold_object(attributes: dict[str, object], name: str, parts: object, depth: int) -> None:
@@ -128,9 +171,9 @@ def aliases() -> Aliases:
     text = (files("watchkeeper.collector.decoders") / "aliases.toml").read_text("utf-8")
     table: dict[str, Any] = tomllib.loads(text)
     by_name: dict[str, list[Alias]] = {}
-    for field, names in table["fields"].items():
-        for rank, entry in enumerate(names):
-            alias = _alias(field, rank, entry)
+    for name, entries in table["fields"].items():
+        for rank, entry in enumerate(entries):
+            alias = _alias(name, rank, entry)
             by_name.setdefault(alias.name, []).append(alias)
     return Aliases(
         version=table["version"],

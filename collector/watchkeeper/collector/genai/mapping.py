@@ -7,7 +7,7 @@ its attributes mean, stands in ``aliases.toml``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import msgspec
@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from watchkeeper.collector import times
 from watchkeeper.collector.genai import text
-from watchkeeper.collector.genai.aliases import Aliases, Found, aliases
+from watchkeeper.collector.genai.aliases import MAX_READINGS, Aliases, Reading, aliases, unfold
 from watchkeeper.collector.genai.span import Moment, Span
 from watchkeeper.collector.genai.tokens import number, tokens
 from watchkeeper.schemas.events import EMPTY, INNER_OPERATIONS, Check, Prediction
@@ -39,6 +39,19 @@ def mapper(ingest: Ingest) -> Mapper:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What spans with the same attribute names, of resources with the same, are read for: worked out once for all.
+
+    ``places`` says for each segment where its value may stand: in the resource or in the span, and under which name.
+    """
+
+    reading: Reading
+    extra: Sequence[str]
+    tags: Sequence[str]
+    places: Sequence[tuple[str, Sequence[tuple[bool, str]]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Mapper:
     """Turns spans into predictions by one table.
 
@@ -48,96 +61,116 @@ class Mapper:
     table: Aliases
     places: Mapping[str, Sequence[str]]
     redact: Callable[[str], str] | None = None
+    _plans: dict[tuple[tuple[str, ...], tuple[str, ...]], Plan] = field(
+        default_factory=dict[tuple[tuple[str, ...], tuple[str, ...]], Plan]
+    )
 
-    def prediction(self, span: Span, resource: Mapping[str, Found]) -> Prediction | None:
+    def prediction(self, span: Span, resource: Mapping[str, object]) -> Prediction | None:
         """Give the prediction, or None for a span that is no AI work; ``resource`` has the fields of its resource."""
         attributes = span.attributes
-        operation = self.table.operation(attributes)
+        plan = self._plan(tuple(attributes), tuple(span.resource))
+        operation = plan.reading.operation(attributes)
         if operation is None:
             return None
-        self.table.unfold(attributes)
-        found = self.table.fields(attributes)
+        if plan.reading.unfolded:
+            unfold(attributes, plan.reading.unfolded)
+            plan = self._plan(tuple(attributes), tuple(span.resource))
+        found = plan.reading.fields(attributes)
+        said = found.get
         failure = self._failure(span, found)
-        asked, served = _name(found, "request_model"), _name(found, "response_model")
+        asked, served = _cut(said("request_model")), _cut(said("response_model"))
         inner = operation in INNER_OPERATIONS
         model = asked or served or (operation if inner else "default")
         return Prediction(
             id=span.id,
-            service=_name(resource, "service") or _name(resource, "project") or UNNAMED,
+            service=_cut(resource.get("service")) or _cut(resource.get("project")) or UNNAMED,
             ts=_time(span.start_ns),
             model=model,
             model_version=served if served != model else None,
-            system=_name(resource, "system"),
-            provider=_name(found, "provider"),
-            prompt=_name(found, "prompt"),
-            prompt_version=_name(found, "prompt_version"),
-            config_version=_name(resource, "config_version") or _name(found, "config_version"),
-            environment=_name(resource, "environment") or _name(found, "environment"),
-            segments=self._segments(span),
+            system=_cut(resource.get("system")),
+            provider=_cut(said("provider")),
+            prompt=_cut(said("prompt")),
+            prompt_version=_cut(said("prompt_version")),
+            config_version=_cut(resource.get("config_version")) or _cut(said("config_version")),
+            environment=_cut(resource.get("environment")) or _cut(said("environment")),
+            segments=self._segments(span, plan),
             latency_ms=_latency(span),
             ttft_ms=_ttft(span, found),
             status="ok" if failure is None else "error",
             error_class=failure or None,
             tokens=tokens(found),
             cost=_cost(found),
-            workflow=_name(found, "workflow"),
-            step=_name(found, "step") or _cut(span.name),
-            tool=_name(found, "tool"),
-            agent=_name(found, "agent"),
+            workflow=_cut(said("workflow")),
+            step=_cut(said("step")) or _cut(span.name),
+            tool=_cut(said("tool")),
+            agent=_cut(said("agent")),
             operation=_cut(operation),
             trace_id=span.trace_id,
             parent_id=f"{span.trace_id}-{span.parent_id}" if span.parent_id else None,
             conversation=clean_id(found, "conversation"),
-            finish_reason=_first(found, "finish_reason"),
-            service_tier=_name(found, "service_tier"),
+            finish_reason=_first(said("finish_reason")),
+            service_tier=_cut(said("service_tier")),
             sample_weight=_weight(found),
             checks=[self.check(span, operation, failure)] if operation in CHECKS else None,
-            extra=self._extra(span, found),
+            extra=self._extra(span, found, plan),
+        )
+
+    def _plan(self, names: tuple[str, ...], resource: tuple[str, ...]) -> Plan:
+        known = self._plans.get((names, resource))
+        if known is None:
+            if len(self._plans) >= MAX_READINGS:
+                self._plans.clear()
+            known = self._plans[names, resource] = self._planned(names, frozenset(resource))
+        return known
+
+    def _planned(self, names: tuple[str, ...], resource: frozenset[str]) -> Plan:
+        reading = self.table.reading(names)
+        fields = {field for field, _ in reading.names}
+        places = {
+            segment: [
+                (own, place) for place in places for own, there in ((True, names), (False, resource)) if place in there
+            ]
+            for segment, places in self.places.items()
+        }
+        return Plan(
+            reading=reading,
+            extra=[name for name in self.table.extra if name in fields],
+            tags=[name for name in self.table.tags if name in names],
+            places=[(segment, found) for segment, found in places.items() if found],
         )
 
     def check(self, span: Span, operation: str, failure: str | None) -> Check:
         """Give what a guardrail or an evaluator found: of the prediction that it looked at, or of itself."""
         found = self.table.fields(span.attributes)
-        label = str(found["evaluation_label"].value).lower() if "evaluation_label" in found else ""
+        label = str(found["evaluation_label"]).lower() if "evaluation_label" in found else ""
         passed = failure is None and label not in self.table.feedback["wrong"]
-        name = _name(found, "evaluation") or _cut(span.name) or operation
-        score = number(found["evaluation_score"].value) if "evaluation_score" in found else None
+        name = _cut(found.get("evaluation")) or _cut(span.name) or operation
+        score = number(found["evaluation_score"]) if "evaluation_score" in found else None
         kind = "policy" if operation == "guardrail" else "reasonability"
         return Check(name=name, kind=kind, passed=passed, blocked=operation == "guardrail" and not passed, score=score)
 
-    def _failure(self, span: Span, found: Mapping[str, Found]) -> str | None:
+    def _failure(self, span: Span, found: Mapping[str, object]) -> str | None:
         """Give the error class of a span that failed ("" where it cannot be told), or None."""
-        wrong = span.failed or ("level" in found and str(found["level"].value).upper() == "ERROR")
-        kind = str(found["error_class"].value) if "error_class" in found else ""
-        raised = next((m.attributes for m in span.moments if m.name == "exception"), _NOTHING)
-        kind = kind or str(raised.get("exception.type") or "")
-        if not wrong and "error.type" not in span.attributes:
+        if not span.failed and str(found.get("level")).upper() != "ERROR" and "error.type" not in span.attributes:
             return None
+        raised = next((m.attributes for m in span.moments if m.name == "exception"), _NOTHING)
+        kind = str(found.get("error_class") or raised.get("exception.type") or "")
         message = span.message or str(raised.get("exception.message") or "")
         return self.table.error_class(kind, message) or kind[:NAME]
 
-    def _segments(self, span: Span) -> dict[str, str | int | bool | None] | None:
+    def _segments(self, span: Span, plan: Plan) -> dict[str, str | int | bool | None] | None:
         found: dict[str, str | int | bool | None] = {}
-        for name in self.places:
-            value = self._dimension(span, name)
+        for name, places in plan.places:
+            value = _dimension(span, places)
             if isinstance(value, bool | int):
                 found[name] = value
             elif isinstance(value, str) and value:
                 found[name] = value[:NAME]
         return found or None
 
-    def _dimension(self, span: Span, name: str) -> object:
-        for place in self.places[name]:
-            value = span.attributes.get(place, span.resource.get(place))
-            if isinstance(value, str) and value[:1] == '"' == value[-1:]:  # Langfuse sends each value as JSON
-                return value[1:-1]
-            if value is not None:
-                return value
-        return None
-
-    def _extra(self, span: Span, found: Mapping[str, Found]) -> Raw:
-        extra = {name: _bounded(found[name].value) for name in self.table.extra if name in found}
-        tags = next((span.attributes[name] for name in self.table.tags if name in span.attributes), None)
+    def _extra(self, span: Span, found: Mapping[str, object], plan: Plan) -> Raw:
+        extra = {name: _bounded(found[name]) for name in plan.extra if name in found}
+        tags = span.attributes[plan.tags[0]] if plan.tags else None
         if tags:
             extra["tags"] = _bounded(tags)
         if self.redact is not None:
@@ -145,6 +178,16 @@ class Mapper:
             if texts:
                 extra["content"] = texts
         return Raw(msgspec.json.encode(extra, enc_hook=repr)) if extra else EMPTY
+
+
+def _dimension(span: Span, places: Sequence[tuple[bool, str]]) -> object:
+    for own, place in places:
+        value = (span.attributes if own else span.resource)[place]
+        if isinstance(value, str) and value[:1] == '"' == value[-1:]:  # Langfuse sends each value as JSON
+            return value[1:-1]
+        if value is not None:
+            return value
+    return None
 
 
 def _bounded(value: object) -> object:
@@ -155,9 +198,9 @@ def _bounded(value: object) -> object:
     return None if endless else cast("object", value)
 
 
-def clean_id(found: Mapping[str, Found], field: str) -> str | None:
+def clean_id(found: Mapping[str, object], field: str) -> str | None:
     """Give an id without the control characters that ours must not hold."""
-    text = _name(found, field)
+    text = _cut(found.get(field))
     return text.translate(_CONTROL) or None if text else None
 
 
@@ -175,12 +218,11 @@ def _latency(span: Span) -> float | None:
     return milliseconds if span.start_ns > 0 and 0 <= milliseconds <= MAX_MS else None
 
 
-def _ttft(span: Span, found: Mapping[str, Found]) -> float | None:
-    if "ttft_ms" in found:
-        value = number(found["ttft_ms"].value)
-        scale = found["ttft_ms"].alias.scale or 1.0
-        return value * scale if value is not None and 0 <= value * scale <= MAX_MS else None
-    moment = found["first_token_at"].value if "first_token_at" in found else None
+def _ttft(span: Span, found: Mapping[str, object]) -> float | None:
+    sent = found.get("ttft_ms")
+    if isinstance(sent, float):
+        return sent if 0 <= sent <= MAX_MS else None
+    moment = found.get("first_token_at")
     if not isinstance(moment, str) or span.start_ns <= 0:
         return None
     try:
@@ -191,38 +233,35 @@ def _ttft(span: Span, found: Mapping[str, Found]) -> float | None:
     return max(0.0, seconds * 1e3) if seconds < 1e6 else None
 
 
-def _cost(found: Mapping[str, Found]) -> float | None:
+def _cost(found: Mapping[str, object]) -> float | None:
     """Give the cost that was sent: the whole, or the sum of both parts."""
     if "cost" in found:
-        parts = [number(found["cost"].value)]
+        parts = [number(found["cost"])]
     else:
-        parts = [number(found[name].value) for name in ("cost_input", "cost_output") if name in found]
+        parts = [number(found[name]) for name in ("cost_input", "cost_output") if name in found]
     known = [part for part in parts if part is not None]
     whole = sum(known)
     return whole if known and 0 <= whole <= MAX_MONEY else None
 
 
-def _weight(found: Mapping[str, Found]) -> float | None:
+def _weight(found: Mapping[str, object]) -> float | None:
     """Give how many a sampled span stands for."""
-    rate = number(found["sample_rate"].value) if "sample_rate" in found else None
+    rate = number(found["sample_rate"]) if "sample_rate" in found else None
     if rate is None or not 0 < rate <= 1e9:
         return None
     return rate if rate >= 1 else 1 / rate
 
 
-def _first(found: Mapping[str, Found], field: str) -> str | None:
+def _first(value: object) -> str | None:
     """Give the text, or the first of a list of them."""
-    value = found[field].value if field in found else None
     if isinstance(value, list):
         value = next((part for part in cast("list[object]", value) if part), None)
     return _cut(value)
 
 
-def _name(found: Mapping[str, Found], field: str) -> str | None:
-    return _cut(found[field].value) if field in found else None
-
-
 def _cut(value: object) -> str | None:
+    if value is None:
+        return None
     if isinstance(value, str):
         return value[:NAME] or None
     return str(value)[:NAME] if isinstance(value, int | float) else None

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from watchkeeper.collector.genai.aliases import Found
 from watchkeeper.schemas.events import Tokens
 
 MAX_COUNT = 2**53
+INCLUDES = ".includes"
+"""A count whose name holds other classes too fills a second field: its own name and this."""
+_CLASSES = ("input", "output", "cache_read", "cache_write", "reasoning", "total")
 
 
-def tokens(found: Mapping[str, Found]) -> Tokens | None:
+def tokens(found: Mapping[str, object]) -> Tokens | None:
     """Give the classes, or None where nothing was counted.
 
     >>> from watchkeeper.collector.genai.aliases import aliases
@@ -23,13 +25,13 @@ def tokens(found: Mapping[str, Found]) -> Tokens | None:
     >>> tokens(aliases().fields(read))
     Tokens(input=40, cache_read=60, cache_write=0, output=0, reasoning=0)
     """
-    counts = {name: count(found[name].value) for name in _CLASSES if name in found}
+    counts = {name: count(found[name]) for name in _CLASSES if name in found}
     if not counts:
         return None
     cached = (counts.get("cache_read") or 0) + (counts.get("cache_write") or 0)
     reasoning = counts.get("reasoning") or 0
     given_in, given_out = counts.get("input"), counts.get("output")
-    total = count(found["total"].value) if "total" in found else None
+    total = counts.get("total")
     if given_in is None and total is not None and given_out is None:
         given_in = total
     sent, answered = given_in or 0, given_out or 0
@@ -46,16 +48,13 @@ def tokens(found: Mapping[str, Found]) -> Tokens | None:
     )
 
 
-_CLASSES = ("input", "output", "cache_read", "cache_write", "reasoning", "total")
-
-
-def _holds(found: Mapping[str, Found], side: str, number: int, part: int, rest: int | None) -> bool:
+def _holds(found: Mapping[str, object], side: str, number: int, part: int, rest: int | None) -> bool:
     """Say whether a count holds a part: by the numbers where they can tell, else as the convention has it."""
     if part > number:
         return False
     if rest is not None and rest == number + part:
         return False
-    return side in found and (found[side].alias.includes or rest == number)
+    return side in found and (side + INCLUDES in found or rest == number)
 
 
 def count(value: object) -> int | None:
@@ -64,6 +63,8 @@ def count(value: object) -> int | None:
     >>> count("12"), count(3.0), count(-1), count(True), count("many")
     (12, 3, None, None, None)
     """
+    if type(value) is int:  # as nearly all are
+        return value if 0 <= value <= MAX_COUNT else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
