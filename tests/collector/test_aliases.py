@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from collector.spans import one
+from collector.spans import mapped, one, span
+from hypothesis import given
+from hypothesis import strategies as st
 
-from watchkeeper.collector.genai.aliases import aliases
+from watchkeeper.collector.genai import aliases as table_of_names
+from watchkeeper.collector.genai.aliases import aliases, scaled
+from watchkeeper.collector.genai.tokens import INCLUDES
 from watchkeeper.schemas.events import INNER_OPERATIONS
 
 TABLE = aliases()
@@ -150,3 +154,54 @@ def test_one_answer_told_in_five_ways(attributes: Mapping[str, object]) -> None:
     assert classes is not None
     assert (classes.input, classes.cache_read, classes.cache_write) == (50, 30, 20)
     assert (classes.output, classes.reasoning) == (40, 10)
+
+
+def _by_hand(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Name by name, as the table says it: of each field the name that stands first and says anything."""
+    found: dict[str, tuple[int, object, bool]] = {}
+    for name, sent in attributes.items():
+        for alias in TABLE.by_name.get(name, ()):
+            value = sent if alias.scale is None else scaled(sent, alias.scale)
+            if value not in (None, "", []) and (alias.field not in found or alias.rank < found[alias.field][0]):
+                found[alias.field] = (alias.rank, value, alias.includes)
+    whole = {name + INCLUDES: True for name, (_, _, includes) in found.items() if includes}
+    return {name: value for name, (_, value, _) in found.items()} | whole
+
+
+NAMES = st.sampled_from(sorted(TABLE.known)) | st.sampled_from(["http.method", "load.seq"])
+VALUES = st.sampled_from([None, "", [], "a", "7", 0, 0.0, 7, 2.5, False, True, ["stop"], float("nan")])
+
+
+@given(st.lists(st.dictionaries(NAMES, VALUES, max_size=12), max_size=6))
+def test_names_that_came_before_say_the_same_of_other_values(told: list[dict[str, object]]) -> None:
+    for attributes in (*told, *reversed(told)):
+        assert repr(sorted(TABLE.fields(attributes).items())) == repr(sorted(_by_hand(attributes).items()))
+
+
+def test_spans_of_the_same_names_keep_their_own_values() -> None:
+    first = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "", "ai.model.id": "big", "team": "north"}
+    second = first | {"gen_ai.request.model": "small", "ai.model.id": "", "team": ""}
+    told = mapped(span(first), span(second), span(first)).predictions
+    assert [(row.model, row.segments) for row in told] == [
+        ("big", {"team": "north"}), ("small", None), ("big", {"team": "north"}),
+    ]  # fmt: skip
+
+
+def test_a_dimension_comes_from_the_span_or_from_its_resource() -> None:
+    here = {"gen_ai.operation.name": "chat", "team": "north"}
+    there = {"service.name": "shop", "team": "south", "feature": "search"}
+    told = mapped(span(here), span({"gen_ai.operation.name": "chat"}), resource=there).predictions
+    assert [row.segments for row in told] == [
+        {"team": "north", "feature": "search"}, {"team": "south", "feature": "search"},
+    ]  # fmt: skip
+
+
+def test_names_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_of_names, "MAX_READINGS", 10)
+    TABLE._readings.clear()
+    for name in sorted(TABLE.known)[:50]:
+        TABLE.fields({name: "x", f"made up {name}": "y"})
+        assert len(TABLE._readings) <= 10
+    TABLE.fields({"load.seq": 1}), TABLE.fields({"load.other": 1})
+    assert frozenset() in TABLE._readings
+    assert all(names <= TABLE.known for names in TABLE._readings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -16,6 +16,7 @@ from watchkeeper.collector.genai.tokens import INCLUDES, number
 
 _TO_MS = {"s": 1000.0, "ms": 1.0}
 MAX_READINGS = 1000
+"""Sets of names for which that is kept; past it, all are forgotten and found again."""
 
 
 class Alias(NamedTuple):
@@ -80,23 +81,26 @@ class Aliases:
     content: Mapping[str, Sequence[str]]
     feedback: Mapping[str, frozenset[str]]
     errors: Mapping[str, re.Pattern[str]]
-    _readings: dict[tuple[str, ...], Reading] = field(default_factory=dict[tuple[str, ...], Reading])
+    known: frozenset[str]
+    """Every attribute that fills a field, says what was done, or holds others."""
+    _readings: dict[frozenset[str], Reading] = field(default_factory=dict[frozenset[str], Reading])
 
-    def reading(self, names: tuple[str, ...]) -> Reading:
+    def reading(self, attributes: Iterable[str]) -> Reading:
         """Say what attributes of these names are read for.
 
-        >>> reading = aliases().reading(("openinference.span.kind", "http.method"))
+        >>> reading = aliases().reading(["openinference.span.kind", "http.method"])
         >>> reading.operation({"openinference.span.kind": "TOOL", "http.method": "GET"})
         'execute_tool'
         """
-        known = self._readings.get(names)
-        if known is None:
-            if len(self._readings) >= MAX_READINGS:  # names that never end are somebody's mistake, or an attack
+        names = self.known.intersection(attributes)
+        reading = self._readings.get(names)
+        if reading is None:
+            if len(self._readings) >= MAX_READINGS:
                 self._readings.clear()
-            known = self._readings[names] = self._read(names)
-        return known
+            reading = self._readings[names] = self._read(names)
+        return reading
 
-    def _read(self, names: Sequence[str]) -> Reading:
+    def _read(self, names: frozenset[str]) -> Reading:
         by_field: dict[str, list[Alias]] = {}
         for name in names:
             for alias in self.by_name.get(name, ()):
@@ -113,12 +117,12 @@ class Aliases:
         >>> aliases().fields({"gen_ai.system": "a", "gen_ai.provider.name": "b"})
         {'provider': 'b'}
         """
-        return self.reading(tuple(attributes)).fields(attributes)
+        return self.reading(attributes).fields(attributes)
 
     def wanted(self, dimensions: Sequence[str]) -> frozenset[str]:
         """Name every attribute that is looked at, text aside; the others need not even be read."""
         placed = (place for name in dimensions for place in self.places(name))
-        return frozenset((*self.by_name, *self.operations, *self.unfolded, *self.tags, *placed, "event.name"))
+        return frozenset((*self.known, *self.tags, *placed, "event.name"))
 
     def places(self, dimension: str) -> list[str]:
         """Name the attributes where a free dimension may stand, the first that is present to be taken."""
@@ -185,6 +189,7 @@ def aliases() -> Aliases:
         tags=table["unfolded"]["tags"],
         dimensions=table["dimensions"],
         content=table["content"],
+        known=frozenset((*by_name, *table["operations"], *table["unfolded"]["names"])),
         feedback={name: frozenset(words) for name, words in table["feedback"].items()},
         errors={word: _pattern(parts) for word, parts in table["errors"].items()},
     )

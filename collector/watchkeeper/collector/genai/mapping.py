@@ -34,8 +34,9 @@ CHECKS = ("guardrail", "evaluation")
 def mapper(ingest: Ingest) -> Mapper:
     """Make the mapper that the settings ask for."""
     table = aliases()
-    places = {name: table.places(name) for name in ingest.segment_attributes}
-    return Mapper(table, places, text.redactor(ingest.redact) if ingest.keep_text else None)
+    segments = ingest.segment_attributes
+    places = {name: table.places(name) for name in segments}
+    return Mapper(table, places, table.wanted(segments), text.redactor(ingest.redact) if ingest.keep_text else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +56,28 @@ class Plan:
 class Mapper:
     """Turns spans into predictions by one table.
 
-    ``places`` says for each segment where it may stand; ``redact`` is None where text is not kept.
+    ``places`` says for each segment where it may stand, ``wanted`` names all that is looked at beside texts; ``redact``
+    is None where text is not kept.
     """
 
     table: Aliases
     places: Mapping[str, Sequence[str]]
+    wanted: frozenset[str]
     redact: Callable[[str], str] | None = None
-    _plans: dict[tuple[tuple[str, ...], tuple[str, ...]], Plan] = field(
-        default_factory=dict[tuple[tuple[str, ...], tuple[str, ...]], Plan]
+    _plans: dict[tuple[frozenset[str], frozenset[str]], Plan] = field(
+        default_factory=dict[tuple[frozenset[str], frozenset[str]], Plan]
     )
 
     def prediction(self, span: Span, resource: Mapping[str, object]) -> Prediction | None:
         """Give the prediction, or None for a span that is no AI work; ``resource`` has the fields of its resource."""
         attributes = span.attributes
-        plan = self._plan(tuple(attributes), tuple(span.resource))
+        plan = self._plan(span)
         operation = plan.reading.operation(attributes)
         if operation is None:
             return None
         if plan.reading.unfolded:
             unfold(attributes, plan.reading.unfolded)
-            plan = self._plan(tuple(attributes), tuple(span.resource))
+            plan = self._plan(span)
         found = plan.reading.fields(attributes)
         said = found.get
         failure = self._failure(span, found)
@@ -115,21 +118,21 @@ class Mapper:
             extra=self._extra(span, found, plan),
         )
 
-    def _plan(self, names: tuple[str, ...], resource: tuple[str, ...]) -> Plan:
-        known = self._plans.get((names, resource))
-        if known is None:
+    def _plan(self, span: Span) -> Plan:
+        key = self.wanted.intersection(span.attributes), self.wanted.intersection(span.resource)
+        plan = self._plans.get(key)
+        if plan is None:
             if len(self._plans) >= MAX_READINGS:
                 self._plans.clear()
-            known = self._plans[names, resource] = self._planned(names, frozenset(resource))
-        return known
+            plan = self._plans[key] = self._planned(*key)
+        return plan
 
-    def _planned(self, names: tuple[str, ...], resource: frozenset[str]) -> Plan:
+    def _planned(self, names: frozenset[str], resource: frozenset[str]) -> Plan:
         reading = self.table.reading(names)
-        fields = {field for field, _ in reading.names}
+        fields = {name for name, _ in reading.names}
+        sides = ((True, names), (False, resource))
         places = {
-            segment: [
-                (own, place) for place in places for own, there in ((True, names), (False, resource)) if place in there
-            ]
+            segment: [(own, place) for place in places for own, there in sides if place in there]
             for segment, places in self.places.items()
         }
         return Plan(

@@ -195,7 +195,7 @@ def attributes(pairs: Sequence[KeyValue], wanted: frozenset[str] | None = None) 
 
 
 def _value(value: AnyValue, depth: int) -> object:
-    """Give any value. The kinds that nearly all are of were asked for by name before: it costs less than which it is."""
+    """Give a value of any kind. Texts and whole numbers, as nearly all are, were asked for before: that costs less."""
     kind = value.WhichOneof("value")
     if kind is None or not depth:
         return None
