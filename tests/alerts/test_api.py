@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,7 +113,8 @@ def test_a_line_is_as_loud_as_what_still_holds_and_as_old_as_its_subject(client:
     anew = finding(metric="strength, stronger (2)", at=day(3))
     over = finding(severity=Severity.PAGE, metric="strength", at=day(3), active=False)
     record(control, [first], NOTHING_DECLARED, START, LINKS, timing=AT_ONCE)
-    record(control, [anew, over, finding("origin", at=day(3), effect=0.1)], NOTHING_DECLARED, day(3), LINKS)
+    smaller = replace(finding("origin", at=day(3)), observed=0.03)
+    record(control, [anew, over, smaller], NOTHING_DECLARED, day(3), LINKS)
     (line,) = client.get("/v1/incidents").json()["incidents"]
     assert (line["severity"], line["subjects"][0]) == ("ticket", "carrier"), "the page is over"
     assert line["onset"] == "2026-02-28T10:00:00Z", "the same subject was told before"

@@ -11,7 +11,7 @@ from alerts.samples import AT_ONCE, START, day, finding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.alerts.incidents.incidents import Step, Timing, advance, evaluate, ranked, settle, subjects
+from watchkeeper.alerts.incidents.incidents import Step, Timing, advance, evaluate, settle
 from watchkeeper.schemas.findings import DataState, Finding, Severity
 from watchkeeper.store.control.records import Incident, Member, Phase
 
@@ -214,21 +214,8 @@ def test_the_causes_of_a_message_are_what_is_new() -> None:
     assert [step.causes for step in steps if step.tell] == [
         (carrier.fingerprint,),
         (origin.fingerprint,),
-        (carrier.fingerprint, origin.fingerprint),
+        (origin.fingerprint, carrier.fingerprint),
     ]
-
-
-def test_ranking() -> None:
-    found = [
-        f(0, "weak", TICKET, grade="B", effect=0.1, second=("far", "carrier")),
-        f(0, "strong", TICKET, grade="B", effect=-3.0, second=("near",)),
-        f(0, "proven", TICKET, grade="A", effect=0.1),
-        f(0, "loud", PAGE, grade="D", effect=None, second=("strong",)),
-        f(0, "shown", NOTICE, grade="A", effect=9.0),
-    ]
-    incident = run({0: found})[-1].incident
-    assert [member.subject for member in ranked(incident.members)] == ["loud", "proven", "strong", "weak"]
-    assert subjects(incident.members) == ["loud", "proven", "strong", "weak", "near", "far", "carrier"]
 
 
 def test_time_alone_changes_nothing_that_is_not_open() -> None:

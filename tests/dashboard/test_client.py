@@ -11,7 +11,7 @@ import pytest
 from dashboard.conftest import Serve
 from dashboard.world import NOW
 
-from watchkeeper.dashboard import asked, problem, rows
+from watchkeeper.dashboard import asked, problem
 from watchkeeper.dashboard.client import DEFAULT_URL, Client, server_key, server_url
 from watchkeeper.schemas.errors import InputError, NotAllowed, NotFound, SettingsError, Unavailable, WatchkeeperError
 
@@ -138,18 +138,3 @@ def test_evidence_starts_before_the_onset(ask: Ask) -> None:
     assert found.readings
     assert {one.feature for one in found.bins} == {"carrier"}
     assert found.changes
-
-
-def test_the_worst_incident_comes_first() -> None:
-    def incident(name: str, **rest: object) -> rows.Incident:
-        return rows.Incident(id=name, service="s", opened_at=NOW, **rest)
-
-    found = asked.worst_first(
-        [
-            incident("pending page", state="pending", severity="page"),
-            incident("cheap ticket", severity="ticket"),
-            incident("dear ticket", severity="ticket", impact=rows.Impact(per_day=9)),
-            incident("page", severity="page"),
-        ]
-    )
-    assert [one.id for one in found] == ["page", "dear ticket", "cheap ticket", "pending page"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,6 @@ WINDOWS: dict[str, timedelta | None] = {
 }  # fmt: skip
 STEPS = (timedelta(hours=1), timedelta(hours=6), DAY, timedelta(days=7))
 MOST_STEPS = 100
-LOUD = {"page": 0, "ticket": 1}
 BEFORE, AFTER = timedelta(days=7), timedelta(days=2)
 """How much of the time around an incident its evidence shows."""
 
@@ -120,7 +119,7 @@ class Evidence:
 def head(client: Client) -> Head:
     """Ask for what every page starts from; of the worst incident everything, as a list cuts its sentence short."""
     status, declared = client.later(client.status), client.later(client.declared)
-    incidents = worst_first(one for one in client.incidents("open") if one.open)
+    incidents = [one for one in client.incidents("open") if one.open]
     if incidents:
         return Head(status.result(), declared.result(), tuple(incidents), client.incident(incidents[0].id))
     begin = status.result().now - FLEET
@@ -141,19 +140,6 @@ def objectives(client: Client) -> Promised:
     span = (slos.as_of - BUDGET_SHOWN, slos.as_of)
     asking = {"start": span[0], "end": _after(span[1]), "metric": "slo_budget_left"}
     return Promised(status.result(), slos, span, client.query(rows.Reading, "readings", asking))
-
-
-def worst_first(incidents: Iterable[rows.Incident]) -> list[rows.Incident]:
-    """Order incidents: firing before pending, pages before tickets, then by what they cost and by age."""
-    return sorted(
-        incidents,
-        key=lambda one: (
-            one.state != "firing",
-            LOUD.get(one.severity or "", 2),
-            -(one.impact.per_day if one.impact else 0.0),
-            one.opened_at,
-        ),
-    )
 
 
 def fleet(client: Client, now: datetime) -> Fleet:

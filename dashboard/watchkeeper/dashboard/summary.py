@@ -55,7 +55,7 @@ class ModelRow:
 
 
 def models(head: asked.Head, numbers: asked.Fleet) -> list[ModelRow]:
-    """Give one row a model, the worst first: by state, then by the error budget that is left."""
+    """Give one row a model, the worst first: by state, its incident's place among all, its error budget."""
     day = {(row.service, row.model): row for row in numbers.day}
     traffic = series.by_model(numbers.traffic)
     named = series.names((row.service, row.model) for row in numbers.week)
@@ -94,8 +94,15 @@ def models(head: asked.Head, numbers: asked.Fleet) -> list[ModelRow]:
                 requests=row.requests or 0.0,
             )
         )
+    places = {incident.id: place for place, incident in enumerate(head.incidents)}
     return sorted(
-        found, key=lambda one: (verdict.STATES.index(one.state), 1.0 if one.budget is None else one.budget, one.name)
+        found,
+        key=lambda one: (
+            verdict.STATES.index(one.state),
+            places[one.incidents[0].id] if one.incidents else len(places),
+            1.0 if one.budget is None else one.budget,
+            one.name,
+        ),
     )
 
 

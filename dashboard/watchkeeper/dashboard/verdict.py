@@ -174,9 +174,9 @@ def _has_cost(row: rows.Overview | rows.Reading) -> bool:
 
 
 def state_of(incidents: Sequence[rows.Incident], *, asked_lately: bool = True, promised: bool = True) -> str:
-    """Say the state of one model in a word; ``incidents`` are its open ones."""
+    """Say the state of one model in a word; ``incidents`` are its open ones, the most urgent first."""
     if incidents:
-        worst = asked.worst_first(incidents)[0]
+        worst = incidents[0]
         if worst.state == "pending":
             return "Watching"
         return "Act now" if worst.severity == "page" else "Degrading"
@@ -193,8 +193,8 @@ def troubled(incidents: Iterable[rows.Incident], worst: rows.IncidentStory | Non
 
 
 def of_model(incidents: Iterable[rows.Incident], key: Key) -> list[rows.Incident]:
-    """Pick the open incidents of one model, the worst first; one without a model is about the whole service."""
-    return asked.worst_first(one for one in incidents if one.service == key[0] and one.model in {None, "", key[1]})
+    """Pick the open incidents of one model, in their order; one without a model is about the whole service."""
+    return [one for one in incidents if one.service == key[0] and one.model in {None, "", key[1]}]
 
 
 def completeness(status: rows.Status) -> str:

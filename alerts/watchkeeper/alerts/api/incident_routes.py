@@ -54,11 +54,15 @@ def incident_routes(
         service: str | None = None,
         limit: Limit = 200,
     ) -> shapes.Incidents:
-        """List incidents, the newest first; open means pending or firing."""
+        """List incidents: what is open (pending or firing) the most urgent first, then the others, the newest first."""
+        wanted = STATES[state]
         with _as_http(), control.snapshot() as tx:
             who.reads(service)
-            found = incidents.listed(tx, states=STATES[state], service=service, limit=limit)
-            return shapes.Incidents(incidents=story.lines(tx, found, links))
+            going_on = [one for one in wanted if one in incidents.OPEN]  # all of them: urgent is not new
+            found = incidents.listed(tx, states=going_on, service=service, limit=None)
+            over = [one for one in wanted if one not in incidents.OPEN]
+            found += incidents.listed(tx, states=over, service=service, limit=limit)
+            return shapes.Incidents(incidents=story.lines(tx, found, links, limit))
 
     def check(incident_id: str, who: Caller) -> None:
         with control.snapshot() as tx:

@@ -224,7 +224,7 @@ class QualityOut(BaseModel):
 
 
 class Incidents(BaseModel):
-    """A list of incidents, the newest first."""
+    """A list of incidents: what is open, the most urgent first, then the others, the newest first."""
 
     incidents: list[IncidentOut]
 

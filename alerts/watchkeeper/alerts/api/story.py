@@ -8,23 +8,24 @@ from datetime import datetime
 from typing import Any
 
 from watchkeeper.alerts.api import models as shapes
-from watchkeeper.alerts.incidents.incidents import LOUDNESS, holding, ranked
+from watchkeeper.alerts.incidents.urgency import holding, loudest, ranked, worst_first
 from watchkeeper.alerts.messages.links import Links
 from watchkeeper.alerts.messages.message import Content, compose
 from watchkeeper.alerts.messages.notification import Transition
-from watchkeeper.schemas.findings import Finding, Severity
+from watchkeeper.schemas.findings import Finding
 from watchkeeper.store.control import declared, feedback, findings, groups, incidents, outbox
 from watchkeeper.store.control.connection import Transaction
 from watchkeeper.store.control.records import Incident, IncidentEvent, Member, Message, Sending, Verdict
 
 
-def lines(tx: Transaction, found: Sequence[Incident], links: Links) -> list[shapes.IncidentOut]:
-    """Show incidents as lines, in the order given."""
+def lines(tx: Transaction, found: Sequence[Incident], links: Links, limit: int) -> list[shapes.IncidentOut]:
+    """Show incidents as lines, at most so many, the most urgent first."""
     in_force = declared.current(tx)
     keys = [key for incident in found for key in incident.finding_keys]
     latest = findings.get(tx, keys, snapshots=False)
-    said = feedback.of_incidents(tx, [incident.id for incident in found])
     held = groups.held(tx, [incident.id for incident in found])
+    found = worst_first(found, latest, {key for key, words in held.items() if words})[:limit]
+    said = feedback.of_incidents(tx, [incident.id for incident in found])
     return [
         shapes.IncidentOut(
             **_line(
@@ -43,7 +44,7 @@ def whole(tx: Transaction, incident: Incident, links: Links) -> shapes.IncidentS
     """Show everything about one incident, with the evidence snapshots."""
     found = findings.get(tx, incident.finding_keys)
     content = compose(_now(incident), incident, found, declared.current(tx), links.incident)
-    alerting = ranked(incident.members)
+    alerting = ranked(incident.members, found)
     context = [member for member in incident.members if not member.severity.alerts]
     return shapes.IncidentStory(
         **_line(
@@ -75,7 +76,6 @@ def _line(
     said: Sequence[Verdict],
     held: Sequence[str],
 ) -> dict[str, Any]:
-    severities = [member.severity for member in holding(incident.members)]
     return {
         "id": incident.id,
         "service": incident.service,
@@ -83,7 +83,7 @@ def _line(
         "episode": incident.episode,
         "state": incident.state,
         "data_state": incident.data_state,
-        "severity": max(severities, key=LOUDNESS.__getitem__, default=Severity.NOTICE),
+        "severity": loudest(holding(incident.members)),
         "title": content.what,
         "subjects": content.subjects,
         "analyzers": sorted({member.analyzer for member in incident.alerting}),
@@ -105,7 +105,7 @@ def _line(
 
 def _onset(incident: Incident, found: Mapping[str, Finding]) -> datetime:
     """Give when what is told first began: other subjects began at times of their own, the same one may be told anew."""
-    alerting = ranked(incident.members)
+    alerting = ranked(incident.members, found)
     same = [member for member in alerting if member.subject == alerting[0].subject]
     keys = {key for member in same for key in (member.first_key, member.last_key)}
     known = [found[key].since or found[key].window.start for key in keys if key in found]

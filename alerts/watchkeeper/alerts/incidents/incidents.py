@@ -11,15 +11,15 @@ Misleads when two unrelated faults of one model overlap: they are told as one in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
+from watchkeeper.alerts.incidents.urgency import LOUDNESS, loudest, ranked
 from watchkeeper.schemas.findings import STRONGER, DataState, Finding, Json, Severity
 from watchkeeper.store.control.records import Incident, Member, Phase
 
-LOUDNESS = {Severity.NOTICE: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 SILENT = "seen"
 """The kind of a step that changes what is known, and is no news for the timeline."""
 
@@ -147,34 +147,6 @@ def settle(state: Incident | None, now: datetime, timing: Timing, evaluated: Eva
     return steps + _tell(state, now, ripe) if ripe else steps
 
 
-def ranked(members: Sequence[Member]) -> list[Member]:
-    """Order what alerts: still active first, pages before tickets, the better proven, the stronger, the older."""
-    return sorted(
-        (member for member in members if member.severity.alerts),
-        key=lambda member: (
-            not member.active,
-            -LOUDNESS[member.severity],
-            member.grade,
-            -abs(member.effect or 0.0),
-            member.first_at,
-            member.fingerprint,
-        ),
-    )
-
-
-def holding(members: Sequence[Member]) -> list[Member]:
-    """Give what alerts and still holds, ranked; once nothing does, all that alerted. How loud it is goes by these."""
-    alerting = ranked(members)
-    return [member for member in alerting if member.active] or alerting
-
-
-def subjects(members: Sequence[Member]) -> list[str]:
-    """Rank the names: the first names of all findings, then all second names, and so on; each once."""
-    names = [member.subjects or (member.metric,) for member in ranked(members)]
-    deepest = max(map(len, names), default=0)
-    return list(dict.fromkeys(group[place] for place in range(deepest) for group in names if place < len(group)))
-
-
 def _open(last: Incident | None, finding: Finding) -> list[Step]:
     known = None if last is None else _member(last, finding.fingerprint)
     old_news = known is not None and finding.as_of <= known.last_at
@@ -248,13 +220,13 @@ def _tell(state: Incident, now: datetime, going_on: list[Member]) -> list[Step]:
     ]
     if not untold:
         return []
-    loudest = max((member.severity for member in going_on), key=LOUDNESS.__getitem__)
+    loud = loudest(going_on)
     told = replace(
         state,
         state=Phase.FIRING,
         fired_at=state.fired_at or now,
         told=state.told + 1,
-        told_severity=loudest if LOUDNESS[loudest] > known else state.told_severity,
+        told_severity=loud if LOUDNESS[loud] > known else state.told_severity,
         told_subjects=tuple(dict.fromkeys([*state.told_subjects, *map(_told_as, untold)])),
     )
     kind = "fired" if state.state is Phase.PENDING else "updated"

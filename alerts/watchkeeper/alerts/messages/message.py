@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchkeeper.alerts.incidents.incidents import LOUDNESS, holding, ranked, subjects
+from watchkeeper.alerts.incidents.urgency import holding, loudest, ranked, subjects
 from watchkeeper.alerts.messages.notification import Transition
 from watchkeeper.alerts.messages.wording import burning, duration, left, moment, named, number, one_line, proven
 from watchkeeper.schemas.declared import Declarations, System
@@ -75,18 +75,20 @@ def compose(
     ``last_change`` is one sentence about what was changed on purpose before; it is a candidate, never a proof.
     """
     first = set(new)
-    members = sorted(ranked(incident.members), key=lambda member: first != set() and member.fingerprint not in first)
+    every = ranked(incident.members, findings)
+    members = sorted(every, key=lambda member: first != set() and member.fingerprint not in first)
     shown = [findings[member.last_key] for member in members if member.last_key in findings]
-    about = [member for member in members if member.fingerprint in first] or holding(members)
-    severity = max((member.severity for member in about), key=LOUDNESS.__getitem__, default=Severity.TICKET)
-    said = shown[0].summary if shown else ", ".join(subjects(incident.members))
+    about = [member for member in members if member.fingerprint in first] or holding(members, findings)
+    severity = loudest(about, Severity.TICKET)
+    said = shown[0].summary if shown else ", ".join(subjects(incident.members, findings))
     what = said.removeprefix(f"{incident.service}: ")  # the title names the service
     loud = {"fired": severity.upper(), "updated": f"{severity.upper()} (update)", "resolved": "RESOLVED"}[transition]
     title = one_line(f"{loud} {one_line(incident.service, SERVICE_LENGTH)}: {what}", TITLE_LENGTH)
     system = declared.system_of(incident.service)
     impact = max((item.impact for item in shown if item.impact), key=lambda item: item.per_day, default=None)
     cost = _cost(impact, any(value.service == incident.service for value in declared.values))
-    names = list(dict.fromkeys([*subjects(about), *subjects(incident.members)]))  # what is new comes first
+    # What is new comes first.
+    names = list(dict.fromkeys([*subjects(about, findings), *subjects(incident.members, findings)]))
     url = evidence_url(incident.id)
     examples = tuple(dict.fromkeys(one for finding in shown for one in finding.examples))
     budgets = _budgets(shown)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchkeeper.alerts.incidents.incidents import LOUDNESS, ranked
+from watchkeeper.alerts.incidents.urgency import LOUDNESS, ranked, worst_first
 from watchkeeper.alerts.messages.links import Links
 from watchkeeper.alerts.messages.message import SHOWN_EXAMPLES, TITLE_LENGTH, Content, compose
 from watchkeeper.alerts.messages.notification import Alert, Notification, Transition
@@ -52,7 +52,7 @@ class Writer:
 
         ``rows`` are what the group held, ``incidents`` those of them that the receiver knows or hears of now.
         """
-        tell = decision.tell
+        tell = _worst_first(decision.tell, found)
         contents = [self._content(decision.transition, telling, found) for telling in tell]
         lead = max(range(len(tell)), key=lambda place: (LOUDNESS[contents[place].severity], -place))
         content, about = contents[lead], incidents[0]
@@ -109,7 +109,7 @@ class Writer:
         return [
             _alert(member, found[member.last_key], incident, self.declared)
             for incident in incidents
-            for member in ranked(incident.members)
+            for member in ranked(incident.members, found)
             if member.fingerprint in known[incident.id]
         ]
 
@@ -138,8 +138,13 @@ def message(
     )
 
 
+def _worst_first(tell: Sequence[Telling], found: Mapping[str, Finding]) -> list[Telling]:
+    by_id = {telling.incident.id: telling for telling in tell}
+    return [by_id[incident.id] for incident in worst_first((one.incident for one in tell), found)]
+
+
 def _digest(decision: Decision, tell: Sequence[Telling], contents: Sequence[Content]) -> tuple[str, str]:
-    """Write a line for each incident, the loudest first."""
+    """Write a line for each incident, the loudest first, and of those as they stand in every list."""
     order = sorted(range(len(tell)), key=lambda place: (tell[place].ended, -LOUDNESS[contents[place].severity], place))
     loudest = contents[order[0]].severity
     word = "RESOLVED" if decision.transition == "resolved" else loudest.upper()

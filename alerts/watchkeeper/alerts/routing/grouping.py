@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from watchkeeper.alerts.incidents.incidents import LOUDNESS
+from watchkeeper.alerts.incidents.urgency import LOUDNESS
 from watchkeeper.alerts.messages.notification import Transition
 from watchkeeper.alerts.routing.routing import Branch
 from watchkeeper.alerts.routing.suppression import Hold

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from watchkeeper.alerts.incidents.incidents import LOUDNESS
+from watchkeeper.alerts.incidents.urgency import LOUDNESS
 from watchkeeper.alerts.routing.labels import RECEIVED, Labels
 from watchkeeper.schemas.declared import Declarations, Inhibition
 from watchkeeper.schemas.findings import DataState

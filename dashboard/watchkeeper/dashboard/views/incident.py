@@ -124,15 +124,12 @@ def _inbox(head: asked.Head, chosen: str) -> None:
         key=SHOWN, on_change=_choose_state,
     )  # fmt: skip
     found = cached.answer(Client.incidents, wanted or "open")
-    listed = asked.worst_first(one for one in found if one.open) + sorted(
-        (one for one in found if not one.open), key=lambda one: one.opened_at, reverse=True
-    )
-    if not listed:
+    if not found:
         st.info("No incident is open." if wanted == "open" else "There is none.", icon=":material/check:")
-    for incident in listed[:ROWS]:
+    for incident in found[:ROWS]:
         _row(incident, head)
-    if len(listed) > ROWS:
-        st.caption(f"{len(listed) - ROWS} older ones are not shown: ask `/v1/incidents` for them.")
+    if len(found) > ROWS:
+        st.caption(f"{len(found) - ROWS} more are not shown: ask `/v1/incidents` for them.")
     cards.notes(head.status.notes)
 
 
