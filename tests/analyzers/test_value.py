@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 from analyzers.world import World, day, from_day, made
@@ -111,3 +113,33 @@ def test_a_finding_about_data_gets_an_impact_only_once_a_loss_is_measured() -> N
     impact = harmful.findings(missing.ANALYZER, day(30), values)[0].impact
     assert impact is not None
     assert impact.basis == "measured on 80.0 % of outcomes, against the 14-day reference"
+
+
+def test_a_row_that_stands_for_ten_decisions_loses_what_ten_lose() -> None:
+    day_ = QualityRow(100, 80, 70, 10)
+    values = {"correct": 2.0, "error": -5.0}
+    one, ten = worth([day_], values, errors=4), worth([day_], values, errors=40, weight=10.0)
+    assert one is not None
+    assert ten is not None
+    assert ten.per_decision == one.per_decision
+    usual = worth([day_], values)
+    assert usual is not None
+    length = timedelta(days=1)
+    assert (
+        lost_per_day(ten, usual, length) == pytest.approx(10 * lost_per_day(one, usual, length)) == pytest.approx(200)
+    )
+
+
+def test_what_sampled_decisions_are_worth_is_measured_on_all() -> None:
+    """Failures are kept whole, one in five of the rest: weighing makes of both what there was."""
+    readings = []
+    frame = made(days=40, rows=400).with_columns(ok=(pl.int_range(pl.len()) % 25 != 0).cast(pl.Int64))
+    kept = frame.filter((pl.col("ok") == 0) | (pl.int_range(pl.len()) % 5 == 1))
+    weights = kept.select(pl.when(pl.col("ok") == 0).then(1.0).otherwise(5.0).alias("sample_weight"))
+    for rows, fields in ((frame, None), (kept, weights)):
+        world = World().load(rows, fields=fields).with_reference()
+        found = world.evaluate(VALUE, day(40), declared(wrong=-10.0, error=-3.0)).readings
+        readings.append({one.metric: one for one in found})
+    truth, sampled = (one["value_per_decision"] for one in readings)
+    assert sampled.value == pytest.approx(truth.value, rel=0.12)
+    assert sampled.n < 0.3 * truth.n, "what is known is rows"

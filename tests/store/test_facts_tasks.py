@@ -57,3 +57,15 @@ def test_without_a_root_the_last_row_says_how_it_went_and_other_services_are_lef
     assert tasks(made.facts, WEEK, SERVICE)["finished"].to_list() == [0]
     assert tasks(made.facts, WEEK)["service"].to_list() == ["other", SERVICE]
     assert tasks(made.facts, window(-2 * HOUR, -1 * HOUR)).height == 0
+
+
+def test_tasks_that_were_sampled_count_for_those_that_were_not() -> None:
+    """Two of twenty good tasks came, each for ten; the failed one stands for itself."""
+    made, whole = Made(), Made()
+    whole.load(*(row for number in range(20) for row in task(f"a{number}")), *task("b", status="error"))
+    for name in ("a3", "a11"):
+        made.load(*(dict(row) | {"sample_weight": 10.0} for row in task(name)))
+    made.load(*(dict(row) | {"sample_weight": 1.0} for row in task("b", status="error")))
+    [truth], [found] = (tasks(one.facts, WEEK).to_dicts() for one in (whole, made))
+    assert (truth["tasks"], truth["finished"], truth["rows"], found["rows"]) == (21, 20, 84, 12)
+    assert found | {"rows": truth["rows"]} == truth

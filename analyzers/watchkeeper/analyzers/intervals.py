@@ -15,16 +15,51 @@ Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """What a count was estimated from: affected and all rows that came, and how many whole events say it as exactly."""
+
+    affected: int
+    rows: int
+    worth: float
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
-    """So many of so many rows (of slices of time: the sum of their shares, of so many slices)."""
+    """So many of so many rows (of slices of time: the sum of their shares, of so many slices).
+
+    Where rows were sampled, these are what the rows stand for, and ``sample`` is what came.
+    """
 
     affected: float
     rows: int
+    sample: Sample | None = None
 
     @property
     def share(self) -> float:
         """Affected over rows; 0 of no rows is 0."""
         return self.affected / self.rows if self.rows else 0.0
+
+    @property
+    def came(self) -> int:
+        """Rows that came: the n of statistics."""
+        return self.rows if self.sample is None else self.sample.rows
+
+    @property
+    def affected_came(self) -> float:
+        """Affected rows that came."""
+        return self.affected if self.sample is None else self.sample.affected
+
+    @property
+    def worth(self) -> float:
+        """How many whole events would say the share as exactly."""
+        return self.rows if self.sample is None else self.sample.worth
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the share."""
+        if self.sample is None:
+            return wilson(self.affected, self.rows)
+        return wilson(self.share * self.sample.worth, self.sample.worth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class TrafficRow(Struct, frozen=True):
     model_version: str | None = None
     provider: str | None = None
     bucket: datetime | None = None
+    rows: int = 0
 
 
 class QualityRow(Struct, frozen=True):
@@ -144,7 +145,7 @@ class TelemetryRow(Struct, frozen=True):
 
 
 _CASTS: dict[object, Callable[[pl.Expr], pl.Expr]] = {
-    int: lambda column: column.cast(pl.Int64).fill_null(0),
+    int: lambda column: column.round().cast(pl.Int64).fill_null(0),
     float: lambda column: column.cast(pl.Float64).fill_null(0.0),
     float | None: lambda column: column.cast(pl.Float64),
 }

@@ -75,7 +75,7 @@ def weighed(counts: list[tuple[Component, Count]], budget: float) -> Count:
     share = sum(part.weight * count.share for part, count in known) / whole
     allowed = sum(part.weight * part.objective.budget for part, _ in known) / whole
     share = min(share * (budget / allowed), 1.0)
-    rows = int(whole**2 / sum(part.weight**2 / count.rows for part, count in known) + 1e-9)
+    rows = int(whole**2 / sum(part.weight**2 / count.worth for part, count in known) + 1e-9)
     return Count(share * max(rows, 1), max(rows, 1))
 
 

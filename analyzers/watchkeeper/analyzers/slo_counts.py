@@ -3,18 +3,21 @@
 Requests come from rollups (minutes for windows up to six hours, else hours), outcomes by the day, numbers such as cost
 or drift from what the analyzers computed. Time slices become events: a slice is one. What was planned work is left
 out: minutes to the minute, hours wholly, so that the same hour is never counted in one report and not in the next.
+Where a sender samples, requests are those that its rows stand for (see ``slo_sampled``); outcomes are rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from watchkeeper.analyzers import slo_sampled
 from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.maturity import DAY
 from watchkeeper.analyzers.memo import once
@@ -54,7 +57,8 @@ _BAD = {
 }
 _TOTAL = {"late": "due", "automation": "weighed"}
 _COLUMNS = ("requests", "errors", "check_failures", "checked", "late", "due", "retried", "deferred", "weighed")
-_EVENTS = {"bucket": pl.Datetime("us"), "bad": pl.Float64, "total": pl.Int64}
+_KEYS = ("bucket", "model", "model_version", "provider")
+_EVENTS = {"bucket": pl.Datetime("us"), "bad": pl.Float64, "total": pl.Float64}
 
 
 class Ticks:
@@ -63,8 +67,8 @@ class Ticks:
     def __init__(self, frame: pl.DataFrame) -> None:
         ordered = frame.sort("bucket")
         self._starts = ordered["bucket"].cast(pl.Datetime("us")).to_numpy()
-        self._bad = np.concatenate(([0.0], np.cumsum(ordered["bad"].to_numpy().astype(float))))
-        self._total = np.concatenate(([0.0], np.cumsum(ordered["total"].to_numpy().astype(float))))
+        self._bad, self._total = _course(ordered["bad"]), _course(ordered["total"])
+        self._parts = [_course(ordered[name]) for name in slo_sampled.PARTS if name in ordered.columns]
 
     def between(self, start: datetime, end: datetime | None = None) -> Count:
         """Count the buckets that begin in [start, end); without an end all that follow."""
@@ -72,10 +76,16 @@ class Ticks:
         last = len(self._starts)
         if end is not None:
             last = max(int(np.searchsorted(self._starts, np.datetime64(stored(end)))), first)
-        total = round(float(self._total[last] - self._total[first]))
+        total = float(self._total[last] - self._total[first])
         bad = float(self._bad[last] - self._bad[first])
-        near = round(bad)
+        if self._parts:
+            return slo_sampled.count(bad, total, [float(part[last] - part[first]) for part in self._parts])
+        total, near = round(total), round(bad)
         return Count(min(near if abs(bad - near) < 1e-9 else bad, total), total)
+
+
+def _course(column: pl.Series) -> NDArray[np.float64]:
+    return np.concatenate(([0.0], np.cumsum(column.to_numpy().astype(float))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,38 +128,56 @@ def bad_requests(facts: FactReader, declared: Declarations, objective: Objective
 
 
 def events(facts: FactReader, objective: Objective, window: Window, step: timedelta) -> pl.DataFrame:
-    """Count bad and all requests by step."""
-    sli, service = objective.sli, objective.service
-    if sli.measure == "latency":
-        return _latency(facts, objective, window, step)
-    traffic = _traffic(facts, window, step).get((service,))
-    if traffic is None:
-        return pl.DataFrame(schema=_EVENTS)
+    """Count bad and all requests by step; with what a count rests on (``slo_sampled.PARTS``) where some are sampled."""
+    sampled = once(facts, ("slo sampled", window, step), lambda: facts.sampled(window, step))
+    if objective.sli.measure == "latency":
+        return _latency(facts, objective, window, step, sampled=sampled)
+    counted = _judged(_traffic(facts, window, step, weighted=sampled), objective)
+    if not sampled:
+        return counted.group_by("bucket").agg(pl.col("bad", "total").sum())
+    came = _judged(_traffic(facts, window, step, weighted=False), objective)
+    return slo_sampled.with_rows(counted, came, _KEYS)
+
+
+def _judged(traffic: Mapping[tuple[object, ...], pl.DataFrame], objective: Objective) -> pl.DataFrame:
+    """Give bad and all requests of an objective's service by key."""
+    sli = objective.sli
+    mine = traffic.get((objective.service,))
+    if mine is None:
+        return pl.DataFrame(schema=_EVENTS | dict.fromkeys(_KEYS[1:], pl.String))
     if sli.model is not None:
-        traffic = traffic.filter(model=sli.model)
-    summed = traffic.group_by("bucket").agg(pl.col(_COLUMNS).sum())
+        mine = mine.filter(model=sli.model)
     total = _TOTAL.get(sli.measure, "requests")
-    return summed.select(
-        "bucket", _BAD[sli.measure].cast(pl.Float64).alias("bad"), pl.col(total).cast(pl.Int64).alias("total")
-    )
+    return mine.select(*_KEYS, _BAD[sli.measure].cast(pl.Float64).alias("bad"), pl.col(total).alias("total"))
 
 
-def _traffic(facts: FactReader, window: Window, step: timedelta) -> dict[tuple[object, ...], pl.DataFrame]:
+def _traffic(
+    facts: FactReader, window: Window, step: timedelta, *, weighted: bool
+) -> dict[tuple[object, ...], pl.DataFrame]:
     """Read the traffic of all services at once: a hundred objectives ask for the same table."""
 
     def read() -> dict[tuple[object, ...], pl.DataFrame]:
-        frame = facts.traffic(window, step=step).select("bucket", "service", "model", *_COLUMNS)
+        frame = facts.traffic(window, step=step, weighted=weighted).select("service", *_KEYS, *_COLUMNS)
         return frame.partition_by("service", as_dict=True)
 
-    return once(facts, ("slo traffic", window, step), read)
+    return once(facts, ("slo traffic", window, step, weighted), read)
 
 
-def _latency(facts: FactReader, objective: Objective, window: Window, step: timedelta) -> pl.DataFrame:
+def _latency(
+    facts: FactReader, objective: Objective, window: Window, step: timedelta, *, sampled: bool
+) -> pl.DataFrame:
     latency = facts.latency(window, service=objective.service, model=objective.sli.model, step=step)
     limit = objective.sli.max_ms or 0.0
     too_slow = [number for number in latency["log_bucket"].unique().to_list() if bucket_value(number) > limit]
-    slow = pl.col("n").filter(pl.col("log_bucket").is_in(too_slow)).sum()
-    return latency.group_by("bucket").agg(slow.cast(pl.Float64).alias("bad"), pl.col("n").sum().alias("total"))
+    slow = pl.col("log_bucket").is_in(too_slow)
+    counted, came = (
+        latency.group_by("bucket").agg(
+            pl.col(name).filter(slow).sum().cast(pl.Float64).alias("bad"),
+            pl.col(name).sum().cast(pl.Float64).alias("total"),
+        )
+        for name in ("n", "rows")
+    )
+    return slo_sampled.with_rows(counted, came, ("bucket",)) if sampled else counted
 
 
 def planned_for(declared: Declarations, objective: Objective, window: Window) -> tuple[Planned, ...]:
@@ -182,7 +210,7 @@ def sliced(frame: pl.DataFrame, objective: Objective, step: timedelta, until: da
         frame.group_by(pl.col("bucket").dt.truncate(_every(step)))
         .agg(pl.col("bad", "total").sum())
         .filter((pl.col("total") > 0) & (pl.col("bucket") <= stored(until - step)))
-        .select("bucket", share.alias("bad"), pl.lit(1, pl.Int64).alias("total"))
+        .select("bucket", share.alias("bad"), pl.lit(1.0).alias("total"))
     )
 
 
@@ -221,7 +249,9 @@ def _older_slices(
 ) -> pl.DataFrame:
     kept = facts.readings(SLICES, window, as_of, objective.service).filter(pl.col("subject") == objective.name)
     frame = kept.select(
-        pl.col("window_start").alias("bucket"), pl.col("value").alias("bad"), pl.col("n").cast(pl.Int64).alias("total")
+        pl.col("window_start").alias("bucket"),
+        pl.col("value").alias("bad"),
+        pl.col("n").cast(pl.Float64).alias("total"),
     )
     return _clear(frame, declared, objective, HOUR)
 
@@ -242,7 +272,7 @@ def _of_readings(
         found.group_by((pl.col("window_end") - timedelta(microseconds=1)).dt.truncate(_every(step)).alias("bucket"))
         .agg(pl.col("value").max(), pl.col("maturity").min())
         .select(
-            "bucket", (pl.col("value") > bound).cast(pl.Float64).alias("bad"), pl.lit(1, pl.Int64).alias("total"),
+            "bucket", (pl.col("value") > bound).cast(pl.Float64).alias("bad"), pl.lit(1.0).alias("total"),
             "maturity",
         )
     )  # fmt: skip
@@ -264,7 +294,7 @@ def _of_outcomes(
         {
             "bucket": [day.bucket for day in days],
             "bad": [float(day.wrong) for day in days],
-            "total": [day.correct + day.wrong for day in days],
+            "total": [float(day.correct + day.wrong) for day in days],
         },
         schema=_EVENTS,
     )

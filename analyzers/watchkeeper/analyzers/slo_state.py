@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from watchkeeper.analyzers.intervals import Count, wilson
+from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.slo.core.periods import period
 from watchkeeper.analyzers.slo.core.policy import HOUR, Row, Seeing, burning, rows_of, seeing
 from watchkeeper.analyzers.slo_composite import Weighted, counted_bad
@@ -105,7 +105,7 @@ class State:
             target=self.objective.target,
             over=Window(self.end - length, self.end),
             bad=count.share,
-            interval=wilson(count.affected, count.rows),
+            interval=count.interval,
             burn=burn,
             left=left,
             gone_at=self.end + self.left_for(burn) if 0 < left <= burn else None,
@@ -118,14 +118,14 @@ class State:
         count = self.whole
         if not count.rows:
             return None
-        lower, upper = wilson(count.affected, count.rows)
+        lower, upper = count.interval
         return 1 - count.share, 1 - upper, 1 - lower
 
     @property
     def per_hour(self) -> float:
-        """Events an hour, over the last seven days (or as long as the window is)."""
+        """Events an hour that came, over the last seven days (or as long as the window is)."""
         span = min(timedelta(days=7), self.end - self.window.start)
-        return self.over(span).rows / (span / HOUR) if span else 0.0
+        return self.over(span).came / (span / HOUR) if span else 0.0
 
     @property
     def seeing(self) -> Seeing:

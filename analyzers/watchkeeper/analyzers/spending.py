@@ -2,7 +2,8 @@
 
 A rollup row mixes requests with and without a declared cost; then the tokens are priced by the share of requests
 without one. ``request`` prices are per million requests. Reasoning tokens without a price of their own cost what
-output costs. What has tokens but no price is unknown, never free.
+output costs. What has tokens but no price is unknown, never free. Where a sender samples, money, tokens and requests
+are those that its rows stand for.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Spend:
     unknown: tuple[str, ...] = ()
     known: bool = False
     """Whether anything that costs was seen at all."""
+    rows: int = 0
+    """Rows that came: fewer than the requests where a sender samples."""
 
     @property
     def per_request(self) -> float:
@@ -95,6 +98,7 @@ def spend_of(row: TrafficRow, tables: Sequence[PriceTable], day: date) -> Spend:
         row.tokens_output + row.tokens_reasoning,
         tuple(f"{name} {meter}" for meter in unknown),
         known,
+        row.rows,
     )
 
 
@@ -136,12 +140,13 @@ def total(spends: Sequence[Spend]) -> Spend:
         sum(spend.tokens_out for spend in spends),
         tuple(sorted({name for spend in spends for name in spend.unknown})),
         any(spend.known for spend in spends),
+        sum(spend.rows for spend in spends),
     )
 
 
 def spending(scope: Scope, window: Window) -> Spend:
     """Price all traffic of the model in the window, each day at its own prices."""
-    frame = scope.facts.traffic(window, service=scope.service, model=scope.model, step=DAY)
+    frame = scope.facts.traffic(window, service=scope.service, model=scope.model, step=DAY, weighted=True)
     return total([spend_of(row, scope.declared.prices, _day(row, window.start)) for row in rows(frame, TrafficRow)])
 
 

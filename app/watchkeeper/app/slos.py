@@ -10,7 +10,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from watchkeeper.analyzers.intervals import wilson
 from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.slo.budget import due_steps
 from watchkeeper.analyzers.slo.core.policy import DAY, MIN_BAD
@@ -246,7 +245,7 @@ def told(facts: FactReader, state: State) -> Slo:
 def _burn(state: State, number: int) -> Burn:
     row = state.rows[number]
     count = state.over(row.long)
-    lower, upper = wilson(count.affected, count.rows)
+    lower, upper = count.interval
     budget = state.objective.budget
     can = row.can_fire(budget)
     return Burn(

@@ -91,14 +91,14 @@ class PerRequest:
             scope.window,
             scope.as_of,
             now.per_request,
-            n=now.requests,
+            n=now.rows,
             reference=usual.per_request if usual and usual.known and not usual.unknown else None,
         )
 
     def _dearer(self, scope: Scope, now: Spend, usual: Spend) -> Finding | None:
         least = scope.settings.number("min_rise")
         before = spending(scope, scope.window.before(scope.window.length))
-        if min(now.requests, before.requests) < scope.settings.number("min_requests") or usual.unknown:
+        if min(now.rows, before.rows) < scope.settings.number("min_requests") or usual.unknown:
             return None
         risen, earlier = rises(now, usual), rises(before, usual)
         if min(risen.get("cost", 0.0), earlier.get("cost", 0.0)) < least:
@@ -122,7 +122,7 @@ class PerRequest:
                 f"A request to {scope.model} of {scope.service} costs {phrases.amount(observed)} {now.currency}, "
                 f"{phrases.percent(risen['cost'])} more than in the reference{causes}.".replace(" ,", ",")
             ),
-            evidence=Evidence("ratio over the reference, two days", now.requests, None, "C", snapshot),
+            evidence=Evidence("ratio over the reference, two days", now.rows, None, "C", snapshot),
             reference=usual.per_request,
             effect=observed - usual.per_request,
             unit=now.currency,
@@ -145,7 +145,7 @@ class PerRequest:
                 f"There is no price for {name} tokens, so the cost of {now.requests} requests to {scope.service} is "
                 "not known: declare one in a PriceTable."
             ),
-            evidence=Evidence("price look-up", now.requests, None, "C", snapshot),
+            evidence=Evidence("price look-up", now.rows, None, "C", snapshot),
             unit="requests",
             data_state=DataState.ABSENT,
         )

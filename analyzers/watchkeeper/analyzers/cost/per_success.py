@@ -77,7 +77,7 @@ class PerSuccess:
             window,
             scope.as_of,
             value,
-            n=spend.requests,
+            n=spend.rows,
             maturity=maturity,
         )
 

@@ -31,11 +31,15 @@ ANSWER = ("correct", "wrong")
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """Value of one decision, the variance of that over decisions, and what was known."""
+    """Value of one decision, the variance of that over decisions, and what was known.
+
+    ``weight`` is how many decisions a row stands for: more than one where the sender samples.
+    """
 
     per_decision: float
     variance: float
     known: Known
+    weight: float = 1.0
 
     @property
     def error(self) -> float:
@@ -44,9 +48,15 @@ class Worth:
 
 
 def worth(
-    days: Sequence[QualityRow], values: Mapping[str, float], errors: int = 0, minutes: float = 0.0
+    days: Sequence[QualityRow],
+    values: Mapping[str, float],
+    errors: int = 0,
+    minutes: float = 0.0,
+    weight: float = 1.0,
 ) -> Worth | None:
     """Value what is known; None where nothing that has a declared value is known.
+
+    ``errors`` are of all requests, the others of the rows that came, of which each stands for ``weight`` decisions.
 
     >>> day = QualityRow(100, 80, 70, 10, true_positive=5, false_positive=4, false_negative=6, true_negative=65)
     >>> worth([day], {"false_negative": -40.0, "false_positive": -10.0}).per_decision
@@ -61,9 +71,9 @@ def worth(
     each = [values.get(kind, 0.0) for kind in kinds]
     mean = sum(count * value for count, value in zip(counts, each, strict=True)) / total
     square = sum(count * value * value for count, value in zip(counts, each, strict=True)) / total
-    extra = errors * values.get("error", 0.0) + minutes * values.get("override_minute", 0.0)
+    extra = errors / weight * values.get("error", 0.0) + minutes * values.get("override_minute", 0.0)
     per_decision = mean + (extra / seen.predictions if seen.predictions else 0.0)
-    return Worth(per_decision, max(square - mean * mean, 0.0), seen)
+    return Worth(per_decision, max(square - mean * mean, 0.0), seen, weight)
 
 
 def _count(day: QualityRow, kind: str) -> int:
@@ -73,7 +83,7 @@ def _count(day: QualityRow, kind: str) -> int:
 def lost_per_day(now: Worth, reference: Worth, length: timedelta) -> float:
     """Give what a day costs against the reference, at the traffic of the window; negative is a gain."""
     days = length / timedelta(days=1)
-    return (reference.per_decision - now.per_decision) * now.known.predictions / days
+    return (reference.per_decision - now.per_decision) * now.known.predictions * now.weight / days
 
 
 def estimate(scope: Scope, window: Window) -> Impact | None:
@@ -105,14 +115,14 @@ def model_of(scope: Scope) -> ValueModel | None:
 
 
 def _measured(scope: Scope, window: Window, model: ValueModel, days: Sequence[QualityRow]) -> Worth | None:
-    errors, minutes = 0, 0.0
-    if "error" in model.values:
-        traffic = scope.facts.traffic(window, service=scope.service, model=scope.model)
-        errors = sum(row.errors for row in rows(traffic, TrafficRow))
+    minutes = 0.0
+    traffic = rows(scope.facts.traffic(window, service=scope.service, model=scope.model, weighted=True), TrafficRow)
+    errors, came = sum(row.errors for row in traffic), sum(row.rows for row in traffic)
+    weight = sum(row.requests for row in traffic) / came if came else 1.0
     if "override_minute" in model.values:
         reviews = rows(scope.facts.reviews(scope.service, window), ReviewRow)
         minutes = sum(row.minutes or 0.0 for row in reviews)
-    return worth(days, {str(kind): value for kind, value in model.values.items()}, errors, minutes)
+    return worth(days, {str(kind): value for kind, value in model.values.items()}, errors, minutes, weight)
 
 
 class Value:
@@ -147,7 +157,7 @@ class Value:
         if now is None or usual is None or window.start < reference.end:
             return []
         lost = lost_per_day(now, usual, window.length)
-        scale = now.known.predictions / (window.length / timedelta(days=1))
+        scale = now.known.predictions * now.weight / (window.length / timedelta(days=1))
         return [
             self._reading(scope, window, "value_per_decision", (now.per_decision, now.error), now, usual.per_decision),
             self._reading(

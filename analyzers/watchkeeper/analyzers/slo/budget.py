@@ -89,7 +89,7 @@ class Budget:
                 f"({whole.affected:g} of {state.allowed:.0f} {counted(objective)}), over {phrases.percent(step.at)}: "
                 f"{step.what or DONE[step.do]}."
             ),
-            evidence=Evidence("budget policy", whole.rows, None, "C", snapshot),
+            evidence=Evidence("budget policy", whole.came, None, "C", snapshot),
             reference=step.at,
             unit="share",
             maturity=state.bad.maturity,
@@ -101,7 +101,7 @@ class Budget:
 
 def due_steps(state: State) -> list[BudgetStep]:
     """Give the steps that are due, the gentlest first."""
-    if state.whole.affected < MIN_BAD and state.objective.slice is None:
+    if state.whole.affected_came < MIN_BAD and state.objective.slice is None:
         return []
     return sorted((one for one in state.objective.budget_policy if state.spent >= one.at), key=lambda one: one.at)
 

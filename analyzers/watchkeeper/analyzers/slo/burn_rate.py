@@ -19,7 +19,7 @@ import polars as pl
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Settings, Snapshot, settings_for
-from watchkeeper.analyzers.intervals import Count, wilson
+from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.phrases import span_words
 from watchkeeper.analyzers.slo.core.policy import DAY, HOUR, MINUTE, Row
 from watchkeeper.analyzers.slo_counts import SLICED, SLICES, young_slices
@@ -117,7 +117,7 @@ class BurnRate:
     ) -> Finding:
         objective, long = state.objective, state.over(row.long)
         observed = self.recompute(snapshot)
-        lower, upper = wilson(long.affected, long.rows)
+        lower, upper = long.interval
         window = Window(state.end - row.long, state.end)
         most = leading(state, row.long)
         return Finding(
@@ -135,7 +135,7 @@ class BurnRate:
                 f"in the last {span_words(row.long)}{most_of(most)}; {_exhaustion(state, observed)}."
             ),
             evidence=Evidence(
-                f"burn over {span_words(row.long)} and {span_words(row.short)}", long.rows, None, "C", snapshot
+                f"burn over {span_words(row.long)} and {span_words(row.short)}", long.came, None, "C", snapshot
             ),
             interval=(lower / objective.budget, upper / objective.budget),
             reference=row.burn,
@@ -191,7 +191,7 @@ class BurnRate:
         return [
             Reading(
                 self.name, SLICES, objective.service, state.model, objective.name,
-                Window(utc(bucket), utc(bucket) + HOUR), state.as_of, bad, n=total,
+                Window(utc(bucket), utc(bucket) + HOUR), state.as_of, bad, n=round(total),
             )
             for bucket, bad, total in hours.iter_rows()
             if utc(bucket) + HOUR <= end and bucket not in done
@@ -200,7 +200,7 @@ class BurnRate:
     def _readings(self, state: State) -> list[Reading]:
         objective = state.objective
         whole = state.whole
-        lower, upper = wilson(whole.affected, whole.rows)
+        lower, upper = whole.interval
 
         def reading(metric: str, subject: str, length: timedelta, value: float, n: int, reference: float) -> Reading:
             window = Window(state.end - length, state.end)
@@ -221,13 +221,13 @@ class BurnRate:
 
         name, period = objective.name, objective.period
         burns = [
-            reading("burn_rate", f"{name} {row.name}", row.long, count.share / objective.budget, count.rows, row.burn)
+            reading("burn_rate", f"{name} {row.name}", row.long, count.share / objective.budget, count.came, row.burn)
             for row in state.rows
             if (count := state.over(row.long)).rows
         ]
         return [
-            reading("slo_sli", name, period, 1 - whole.share, whole.rows, objective.target),
-            reading("slo_budget_left", name, period, state.budget_left(), whole.rows, 0.0),
+            reading("slo_sli", name, period, 1 - whole.share, whole.came, objective.target),
+            reading("slo_budget_left", name, period, state.budget_left(), whole.came, 0.0),
             *burns,
         ]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-from watchkeeper.analyzers import phrases
+from watchkeeper.analyzers import phrases, slo_sampled
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Snapshot, settings_for
-from watchkeeper.analyzers.intervals import Count, wilson
+from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.slo.core.policy import MIN_BAD, sure
 from watchkeeper.analyzers.slo_state import ALL_MODELS, only_model
 from watchkeeper.schemas.declared import Declarations
@@ -94,8 +94,8 @@ class FallbackHealth:
                 f"{phrases.percent(count.share)} of {count.rows} requests in a day, where {objective.name} allows "
                 f"{phrases.percent(objective.budget)}."
             ),
-            evidence=Evidence("share of failed requests", count.rows, None, "C", snapshot),
-            interval=wilson(count.affected, count.rows),
+            evidence=Evidence("share of failed requests", count.came, None, "C", snapshot),
+            interval=count.interval,
             reference=objective.budget,
             unit="share",
             examples=shown,
@@ -105,8 +105,11 @@ class FallbackHealth:
 
 def failures(facts: FactReader, fallback: Fallback, window: Window) -> Count:
     """Count the failed requests of a fallback."""
-    frame = facts.traffic(window, service=fallback.service, model=fallback.model)
-    return Count(int(frame["errors"].sum()), int(frame["requests"].sum()))
+    sampled = facts.sampled(window)
+    frame = facts.traffic(window, service=fallback.service, model=fallback.model, weighted=sampled)
+    if not sampled:
+        return Count(int(frame["errors"].sum()), int(frame["requests"].sum()))
+    return slo_sampled.whole(frame, facts.traffic(window, service=fallback.service, model=fallback.model))
 
 
 def health(facts: FactReader, objective: Objective, as_of: datetime) -> str:

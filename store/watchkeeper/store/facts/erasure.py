@@ -167,8 +167,10 @@ def _relabelled(connection: duckdb.DuckDBPyConnection, subject: Subject) -> int:
     epochs = "epoch IN (SELECT epoch FROM epochs WHERE feature = $key)"
     total = 0
     for sql in (
-        f"UPDATE traffic_minute SET value = '{ERASED}' WHERE dim = $key AND value = $value",
-        f"UPDATE traffic_hour SET value = '{ERASED}' WHERE dim = $key AND value = $value",
+        *(
+            f"UPDATE {table} SET value = '{ERASED}' WHERE dim = $key AND value = $value"
+            for table in ("traffic_minute", "traffic_hour", "traffic_unsent_minute", "traffic_unsent_hour")
+        ),
         f"UPDATE unseen_hour SET value = '{ERASED}' WHERE value = $value AND {epochs}",
         f"""UPDATE epochs SET categories =
               list_transform(categories, lambda c: CASE WHEN c = $value THEN '{ERASED}' ELSE c END)

@@ -1,7 +1,8 @@
 """Named queries: what may be asked over HTTP, by name and parameters, never as SQL.
 
-Each but ``sample`` reads rollups, so that its cost does not grow with traffic. Quantiles of latency come from
-logarithmic buckets and are at most 1 % off.
+Each but ``sample`` and ``tasks`` reads rollups, so that its cost does not grow with traffic. Quantiles of latency come
+from logarithmic buckets and are at most 1 % off. Where a sender samples, requests, errors, tokens, cost and latencies
+are of what its rows stand for, to the nearest whole; ``rows`` says how many came.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import label_delays, label_states, splits
 from watchkeeper.store.facts.audit import audit
-from watchkeeper.store.facts.reader import FactReader, step_sql
+from watchkeeper.store.facts.reader import FactReader, both_sql, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 from watchkeeper.store.facts.sample import sample
 from watchkeeper.store.facts.splits import FEWEST_OF_GROUP
@@ -86,7 +87,7 @@ def _unnamed(rows: pl.DataFrame, protected: frozenset[str]) -> pl.DataFrame:
 def _without_few(rows: pl.DataFrame, ask: Ask) -> pl.DataFrame:
     """Leave out what is said of a protected attribute that could be traced to single rows."""
     if ask.dim in ask.protected:
-        counted = [name for name in ("requests", "predictions") if name in rows.columns]
+        counted = [name for name in ("rows", "predictions") if name in rows.columns]
         rows = rows.filter(pl.all_horizontal(pl.col(name) >= FEWEST_OF_GROUP for name in counted))
         if "known" in rows.columns:  # as if nothing were known: a row that is left out would say which group it was
             told = rows.columns[rows.columns.index("known") :]
@@ -127,10 +128,11 @@ def _latency_quantiles(reader: FactReader, ask: Ask, step: timedelta | None) -> 
         for q in (0.5, 0.95, 0.99)
     )
     where, parameters = _where(ask)
+    both = both_sql(table, where, ("bucket", "service", "model", "log_bucket", "n"), "n")
     return reader.facts.read(
         f"""WITH counted AS (
               SELECT {bucket}service, model, greatest(log_bucket, {ZERO_BUCKET}) AS log_bucket, sum(n) AS n
-              FROM {table} WHERE {where} GROUP BY ALL),
+              FROM {both} GROUP BY ALL),
             summed AS (
               SELECT *, sum(n) OVER (PARTITION BY {keys} ORDER BY log_bucket) AS below,
                      sum(n) OVER (PARTITION BY {keys}) AS total FROM counted)
@@ -151,7 +153,7 @@ def _where(ask: Ask, column: str = "bucket") -> tuple[str, dict[str, object]]:
 
 
 def _overview(reader: FactReader, ask: Ask) -> pl.DataFrame:
-    traffic = reader.traffic(ask.window, service=ask.service, model=ask.model)
+    traffic = reader.traffic(ask.window, service=ask.service, model=ask.model, weighted=True)
     seen = reader.facts.read(
         """SELECT m.service, m.model, any_value(m.first_ts) AS first_ts, any_value(m.last_ts) AS last_ts,
                   max_by(t.model_version, t.bucket) AS model_version
@@ -165,13 +167,16 @@ def _overview(reader: FactReader, ask: Ask) -> pl.DataFrame:
         seen = seen.filter(service=ask.service)
     if ask.model is not None:
         seen = seen.filter(model=ask.model)
-    sums = pl.col(
-        "requests", "errors", "late", "check_failures", "attempts", "retried", "tokens_input", "tokens_output"
-    ).sum()
+    sums = _whole("errors", "late", "check_failures", "attempts", "retried", "tokens_input", "tokens_output")
     by_model = traffic.group_by("service", "model").agg(sums, pl.col("provider").drop_nulls().last(), _cost())
     keys = ["service", "model"]
     quantiles = _latency_quantiles(reader, ask, None)
     return seen.join(by_model, on=keys, how="left").join(quantiles, on=keys, how="left").sort(keys)
+
+
+def _whole(*names: str) -> pl.Expr:
+    """Sum the rows, the requests and these, each to the nearest whole."""
+    return pl.col("rows", "requests", *names).sum().round()
 
 
 def _cost() -> pl.Expr:
@@ -180,19 +185,11 @@ def _cost() -> pl.Expr:
 
 def _traffic(reader: FactReader, ask: Ask) -> pl.DataFrame:
     keys = ["bucket", "service", "model", "value"]
-    sums = pl.col(
-        "requests",
-        "errors",
-        "late",
-        "check_failures",
-        "attempts",
-        "retried",
-        "tokens_input",
-        "tokens_cache_read",
-        "tokens_output",
-    ).sum()
+    sums = _whole(
+        "errors", "late", "check_failures", "attempts", "retried", "tokens_input", "tokens_cache_read", "tokens_output"
+    )
     mean = (pl.col("latency_sum_ms").sum() / pl.col("latency_n").sum()).fill_nan(None).alias("latency_mean_ms")
-    rows = reader.traffic(ask.window, service=ask.service, model=ask.model, step=ask.step, dim=ask.dim)
+    rows = reader.traffic(ask.window, service=ask.service, model=ask.model, step=ask.step, dim=ask.dim, weighted=True)
     rows = rows.group_by(keys).agg(sums, mean, _cost())
     if not ask.dim:
         rows = rows.join(_latency_quantiles(reader, ask, ask.step), on=["bucket", "service", "model"], how="left")
@@ -201,9 +198,9 @@ def _traffic(reader: FactReader, ask: Ask) -> pl.DataFrame:
 
 def _segments(reader: FactReader, ask: Ask) -> pl.DataFrame:
     return (
-        reader.traffic(ask.window, service=ask.service, model=ask.model, dim=ask.dim)
+        reader.traffic(ask.window, service=ask.service, model=ask.model, dim=ask.dim, weighted=True)
         .group_by("service", "model", "value")
-        .agg(pl.col("requests", "errors", "late", "check_failures", "attempts", "retried").sum(), _cost())
+        .agg(_whole("errors", "late", "check_failures", "attempts", "retried"), _cost())
         .sort("service", "model", "requests", "value", descending=[False, False, True, False])
     )
 

@@ -11,6 +11,7 @@ not over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +40,7 @@ EPOCHS_SQL = """
 """The epoch of each feature in a window: the newest of those that held in it. One that ended with a change of the
 feature's type is never compared with what came after."""
 
+_KEYS = ("service", "model", "model_version", "provider", "value")
 _SUMS = (
     "requests",
     "errors",
@@ -113,28 +115,48 @@ class FactReader:
         model: str | None = None,
         step: timedelta | None = None,
         dim: str = "",
+        weighted: bool = False,
     ) -> pl.DataFrame:
-        """Sum requests, errors, latencies, tokens and cost by model, and by step and segment value if asked."""
+        """Sum requests, errors, latencies, tokens and cost by model, and by step and segment value if asked.
+
+        Counts rows, which is what statistics rest on. ``weighted`` counts what they stand for where a sender samples,
+        which is what was served and paid; ``rows`` are then the rows that this is estimated from.
+        """
         sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
         bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
+        where += " AND dim = $dim"
+        table = self._table("traffic", window, step)
+        if weighted:
+            table, where = both_sql(table, where, ("bucket", *_KEYS, *_SUMS), "requests"), "true"
+            sums += ", sum(rows) AS rows"
         return self.facts.read(
-            f"""SELECT {bucket}service, model, model_version, provider, value, {sums}
-                FROM {self._table("traffic", window, step)} WHERE {where} AND dim = $dim GROUP BY ALL ORDER BY ALL""",
+            f"SELECT {bucket}{', '.join(_KEYS)}, {sums} FROM {table} WHERE {where} GROUP BY ALL ORDER BY ALL",
             parameters | {"dim": dim},
-        ).with_columns(pl.col(*_SUMS).cast(pl.Float64))
+        ).with_columns(pl.col(*_SUMS, *(["rows"] if weighted else [])).cast(pl.Float64))
 
     def latency(
         self, window: Window, *, service: str, model: str | None = None, step: timedelta | None = None
     ) -> pl.DataFrame:
-        """Count requests by logarithmic latency bucket (see ``rollups.bucket_value``), and by step if asked."""
+        """Count requests by logarithmic latency bucket (see ``rollups.bucket_value``), and by step if asked.
+
+        ``n`` is how many there were, ``rows`` of how many rows that is estimated: more than these where a sender
+        samples.
+        """
         bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
+        both = both_sql(self._table("latency", window, step), where, ("bucket", "log_bucket", "n"), "n")
         return self.facts.read(
-            f"""SELECT {bucket}log_bucket, sum(n)::BIGINT AS n FROM {self._table("latency", window, step)}
-                WHERE {where} GROUP BY ALL ORDER BY ALL""",
+            f"""SELECT {bucket}log_bucket, sum(n) AS n, sum(rows)::BIGINT AS rows FROM {both}
+                GROUP BY ALL ORDER BY ALL""",
             parameters,
         )
+
+    def sampled(self, window: Window, step: timedelta | None = None) -> bool:
+        """Say whether any request of the window stands for another number than one."""
+        where, parameters = _scope(window, None, None)
+        table = unsent(self._table("traffic", window, step))
+        return self.facts.read(f"SELECT EXISTS (FROM {table} WHERE {where}) AS found", parameters).item()
 
     def features(
         self, service: str, model: str, window: Window, step: timedelta | None = timedelta(days=1)
@@ -411,6 +433,22 @@ def _scope(window: Window, service: str | None, model: str | None) -> tuple[str,
     if model is not None:
         where, parameters = where + " AND model = $model", parameters | {"model": model}
     return where, parameters
+
+
+def unsent(table: str) -> str:
+    """Name the table that holds what the rows counted in a table of traffic or latency stand for beside themselves.
+
+    >>> unsent("traffic_hour")
+    'traffic_unsent_hour'
+    """
+    return table.replace("_", "_unsent_")
+
+
+def both_sql(table: str, where: str, columns: Sequence[str], counted: str) -> str:
+    """Give the SQL of rows and unsent together; ``rows`` counts the first alone, by the column that counts them."""
+    names = ", ".join(columns)
+    return f"""(SELECT {names}, {counted} AS rows FROM {table} WHERE {where}
+                UNION ALL SELECT {names}, 0 AS rows FROM {unsent(table)} WHERE {where})"""
 
 
 def features_sql(step: timedelta | None) -> str:

@@ -33,6 +33,8 @@ _FACTS = (
 _ROLLUPS = (
     ("traffic_hour", "bucket", "service"),
     ("latency_hour", "bucket", "service"),
+    ("traffic_unsent_hour", "bucket", "service"),
+    ("latency_unsent_hour", "bucket", "service"),
     ("feature_hour", "bucket", "service"),
     ("histogram_hour", "bucket", "epoch"),
     ("unseen_hour", "bucket", "epoch"),

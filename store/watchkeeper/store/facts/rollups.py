@@ -2,12 +2,16 @@
 
 Latencies go to DDSketch's logarithmic buckets (1 % relative error; Masson, Rim, Lee, VLDB 2019), which merge by
 addition over time, version and machine. Minutes are kept for two days and only for events that are that young.
+
+These count rows. Where a sender samples, a row of weight w stands for w requests: what the other w - 1 come to is kept
+beside, in the ``unsent`` tables, by the same keys. Rows and unsent together estimate the whole traffic (the estimator
+of Horvitz and Thompson, JASA 1952); without sampling the second are empty.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import duckdb
@@ -32,29 +36,45 @@ _KEYS: Mapping[str, str] = {
     "traffic_hour": _TRAFFIC_KEYS,
     "latency_minute": _LATENCY_KEYS,
     "latency_hour": _LATENCY_KEYS,
+    "traffic_unsent_minute": _TRAFFIC_KEYS,
+    "traffic_unsent_hour": _TRAFFIC_KEYS,
+    "latency_unsent_minute": _LATENCY_KEYS,
+    "latency_unsent_hour": _LATENCY_KEYS,
     "feature_hour": "bucket, service, model, feature",
     "histogram_hour": "bucket, epoch, bin",
     "unseen_hour": "bucket, epoch, value",
 }
 
+_TOKENS = ("tokens_input", "tokens_cache_read", "tokens_cache_write", "tokens_output", "tokens_reasoning")
+_COUNTED: Mapping[str, pl.Expr] = {
+    "requests": pl.col("position").is_not_null(),
+    "errors": pl.col("status") == "error",
+    "late": pl.col("used_at") > pl.col("needed_by"),
+    "due": pl.col("used_at").is_not_null() & pl.col("needed_by").is_not_null(),
+    "checked": pl.col("checked"),
+    "deferred": pl.col("confidence") < pl.col("confidence_threshold"),
+    "weighed": (pl.col("confidence") - pl.col("confidence_threshold")).is_not_null(),
+    "check_failures": pl.col("check_failed"),
+    "blocked": pl.col("check_blocked"),
+    "attempts": pl.col("attempts").cast(pl.Int64),
+    "retried": pl.col("attempts") > 1,
+    "fallbacks": pl.col("fallback_from").is_not_null(),
+    "latency_n": pl.col("latency_ms").is_not_null(),
+    "cost_n": pl.col("cost").is_not_null(),
+}
+"""What each row adds to each count."""
+_ADDED: Mapping[str, pl.Expr] = {
+    "latency_sum_ms": pl.col("latency_ms"),
+    **{name: pl.col(name) for name in _TOKENS},
+    "cost": pl.col("cost"),
+}
 _SUMS = (
-    pl.len().cast(pl.Int64).alias("requests"),
-    (pl.col("status") == "error").sum().cast(pl.Int64).alias("errors"),
-    (pl.col("used_at") > pl.col("needed_by")).sum().cast(pl.Int64).alias("late"),
-    (pl.col("used_at").is_not_null() & pl.col("needed_by").is_not_null()).sum().cast(pl.Int64).alias("due"),
-    pl.col("checked").sum().cast(pl.Int64),
-    (pl.col("confidence") < pl.col("confidence_threshold")).sum().cast(pl.Int64).alias("deferred"),
-    (pl.col("confidence") - pl.col("confidence_threshold")).count().cast(pl.Int64).alias("weighed"),
-    pl.col("check_failed").sum().cast(pl.Int64).alias("check_failures"),
-    pl.col("check_blocked").sum().cast(pl.Int64).alias("blocked"),
-    pl.col("attempts").cast(pl.Int64).sum(),
-    (pl.col("attempts") > 1).sum().cast(pl.Int64).alias("retried"),
-    pl.col("fallback_from").count().cast(pl.Int64).alias("fallbacks"),
-    pl.col("latency_ms").count().cast(pl.Int64).alias("latency_n"),
-    pl.col("latency_ms").sum().alias("latency_sum_ms"),
-    pl.col("tokens_input", "tokens_cache_read", "tokens_cache_write", "tokens_output", "tokens_reasoning").sum(),
-    pl.col("cost").count().cast(pl.Int64).alias("cost_n"),
-    pl.col("cost").sum(),
+    *(each.sum().cast(pl.Int64).alias(name) for name, each in _COUNTED.items()),
+    *(each.sum().alias(name) for name, each in _ADDED.items()),
+)
+_UNSENT = pl.col("sample_weight") - 1
+_UNSENT_SUMS = tuple(
+    (each.cast(pl.Float64) * _UNSENT).sum().alias(name) for name, each in (*_COUNTED.items(), *_ADDED.items())
 )
 _SUMMED = (
     "service",
@@ -69,12 +89,9 @@ _SUMMED = (
     "attempts",
     "fallback_from",
     "latency_ms",
-    "tokens_input",
-    "tokens_cache_read",
-    "tokens_cache_write",
-    "tokens_output",
-    "tokens_reasoning",
+    *_TOKENS,
     "cost",
+    "sample_weight",
 )
 
 
@@ -149,13 +166,18 @@ def exchange(
     for name, before in was.items():
         sums = [column for column in before.columns if column not in _KEYS[f"{name}_hour"].split(", ")]
         taken = before.with_columns(-pl.col(column) for column in sums)
-        becomes[name] = pl.concat([becomes[name], taken], how="diagonal")
+        becomes[name] = pl.concat([becomes[name], taken], how="diagonal") if name in becomes else taken
     _write(connection, becomes, now)
 
 
 def _increments(frame: pl.DataFrame, segments: pl.DataFrame) -> dict[str, pl.DataFrame]:
     rows = _requests(frame)
-    return {"traffic": _traffic(rows, segments), "latency": _latency(rows)}
+    sent = {"traffic": _traffic(rows, segments, _SUMS), "latency": _latency(rows, pl.len().cast(pl.Int64))}
+    if rows["sample_weight"].null_count() == rows.height:
+        return sent
+    weighted = rows.filter(pl.col("sample_weight") != 1)
+    unsent = {"traffic": _traffic(weighted, segments, _UNSENT_SUMS), "latency": _latency(weighted, _UNSENT.sum())}
+    return sent | {f"{name}_unsent": increments for name, increments in unsent.items() if increments.height}
 
 
 def _write(connection: duckdb.DuckDBPyConnection, increments: Mapping[str, pl.DataFrame], now: datetime) -> None:
@@ -172,23 +194,23 @@ def _write(connection: duckdb.DuckDBPyConnection, increments: Mapping[str, pl.Da
         insert(connection, f"{name}_minute", minutes.filter(pl.col("bucket") >= young.replace(second=0, microsecond=0)))
 
 
-def _traffic(rows: pl.DataFrame, segments: pl.DataFrame) -> pl.DataFrame:
+def _traffic(rows: pl.DataFrame, segments: pl.DataFrame, sums: Sequence[pl.Expr]) -> pl.DataFrame:
     """Sum requests by minute: all of them, and those of each segment's values."""
     keys = ["bucket", "service", "model", "model_version", "provider"]
-    whole = rows.group_by(keys, maintain_order=True).agg(_SUMS).with_columns(dim=pl.lit(""), value=pl.lit(""))
+    whole = rows.group_by(keys, maintain_order=True).agg(sums).with_columns(dim=pl.lit(""), value=pl.lit(""))
     if not segments.height:
         return whole
     return pl.concat(
-        [whole, segments.join(rows, on="position").group_by(*keys, "dim", "value", maintain_order=True).agg(_SUMS)],
+        [whole, segments.join(rows, on="position").group_by(*keys, "dim", "value", maintain_order=True).agg(sums)],
         how="diagonal",
     )
 
 
-def _latency(rows: pl.DataFrame) -> pl.DataFrame:
+def _latency(rows: pl.DataFrame, count: pl.Expr) -> pl.DataFrame:
     """Count latencies by minute and bucket."""
     measured = rows.lazy().filter(pl.col("latency_ms").is_not_null())
     keys = ("bucket", "service", "model", log_bucket(pl.col("latency_ms")).alias("log_bucket"))
-    return measured.group_by(keys).agg(pl.len().cast(pl.Int64).alias("n")).collect()
+    return measured.group_by(keys).agg(count.alias("n")).collect()
 
 
 def _requests(frame: pl.DataFrame) -> pl.DataFrame:

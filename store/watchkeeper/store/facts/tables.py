@@ -22,6 +22,8 @@ _TRAFFIC_COLUMNS = """
     tokens_reasoning BIGINT, cost DOUBLE, cost_n BIGINT
 """
 _LATENCY_COLUMNS = "bucket TIMESTAMP, service VARCHAR, model VARCHAR, log_bucket INTEGER, n BIGINT"
+_UNSENT_TRAFFIC_COLUMNS = _TRAFFIC_COLUMNS.replace("BIGINT", "DOUBLE")
+_UNSENT_LATENCY_COLUMNS = _LATENCY_COLUMNS.replace("BIGINT", "DOUBLE")
 
 PREDICTION_TYPES: Mapping[str, str] = {
     "id": "VARCHAR",
@@ -179,6 +181,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
             maturity DOUBLE, reference DOUBLE, against VARCHAR)""",
     ),
     ("ALTER TABLE predictions RENAME TO prediction_rows",),
+    (
+        f"CREATE TABLE traffic_unsent_minute ({_UNSENT_TRAFFIC_COLUMNS})",
+        f"CREATE TABLE traffic_unsent_hour ({_UNSENT_TRAFFIC_COLUMNS})",
+        f"CREATE TABLE latency_unsent_minute ({_UNSENT_LATENCY_COLUMNS})",
+        f"CREATE TABLE latency_unsent_hour ({_UNSENT_LATENCY_COLUMNS})",
+    ),
 )
 
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from watchkeeper.analyzers.intervals import Count, wilson
+from watchkeeper.analyzers.intervals import Count
 from watchkeeper.analyzers.phrases import span_words
 from watchkeeper.schemas.durations import duration
 from watchkeeper.schemas.findings import Severity
@@ -102,9 +102,9 @@ def _minutes(length: timedelta) -> timedelta:
 def sure(limit: float, long: Count, min_bad: float = MIN_BAD) -> bool:
     """Whether a window is over a share beyond what few requests do by chance: the gate for low traffic.
 
-    At least ``min_bad`` bad ones, and the lower 95 % Wilson bound over the limit.
+    At least ``min_bad`` bad ones that came, and the lower 95 % Wilson bound over the limit.
     """
-    return long.affected >= min_bad and long.share > limit and wilson(long.affected, long.rows)[0] > limit
+    return long.affected_came >= min_bad and long.share > limit and long.interval[0] > limit
 
 
 def burning(row: Row, budget: float, long: Count, short: Count, min_bad: float) -> bool:
