@@ -88,6 +88,21 @@ STORIES: dict[str, tuple[dict[float, list[Finding]], list[str]]] = {
         },
         ["opened", "fired", "joined", "updated", "seen", "seen"],
     ),
+    "a told subject that is only better proven is not told again": (
+        {0: [f(0)], 3: [f(3), f(3, metric="unseen_share, surer (2)")], 4: [f(4)]},
+        ["opened", "fired", "joined", "seen", "seen"],
+    ),
+    "nor one that was named behind what was told": (
+        {
+            0: [f(0, second=("origin",))],
+            3: [f(3, second=("origin",)), f(3, "origin", metric="unseen_share, surer (2)")],
+        },
+        ["opened", "fired", "seen", "joined"],
+    ),
+    "one that nobody was told of is, whatever its name": (
+        {0: [f(0)], 3: [f(3, "origin", metric="unseen_share, surer (2)")]},
+        ["opened", "fired", "joined", "updated"],
+    ),
     "errors, turned outcomes and calibration of near days are one fault": (
         {0: [f(0, "outcome", PAGE)], 2: [f(2, "outcome", PAGE), f(2, "error", PAGE)], 6: [f(6, "calibration", PAGE)]},
         ["opened", "fired", "seen", "joined", "joined"],

@@ -11,7 +11,9 @@ Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
 
 STRONGER = ", stronger"
-"""In the name of a metric: the same again, so much stronger that who was told of it is told once more."""
+"""In the name of a metric: the same again, so much larger that who was told of it is told once more."""
+SURER = ", surer"
+"""In the name of a metric: the same again, as large as it was told and better proven. Nobody is told of that."""
 
 
 class Severity(StrEnum):

@@ -2,7 +2,7 @@
 
 inactive → pending → firing → resolved. One incident a (service, model): while it is open, every other finding about
 the same service and model joins it. People are told when it fires, when it gets more severe than they were told,
-when a first subject appears that they were not told of, when an analyzer says that a known one is much stronger, and
+when a first subject appears that they were not told of, when an analyzer says that a known one is much larger, and
 when it is resolved. Nothing else makes a sound. Errors, calibration and outcomes that turn round are one matter: what
 of it comes within two weeks of what was told is the same fault.
 
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from watchkeeper.alerts.incidents.urgency import LOUDNESS, loudest, ranked
-from watchkeeper.schemas.findings import STRONGER, DataState, Finding, Json, Severity
+from watchkeeper.schemas.findings import STRONGER, SURER, DataState, Finding, Json, Severity
 from watchkeeper.store.control.records import Incident, Member, Phase
 
 SILENT = "seen"
@@ -216,7 +216,7 @@ def _tell(state: Incident, now: datetime, going_on: list[Member]) -> list[Step]:
         member
         for member in ranked(going_on)
         if LOUDNESS[member.severity] > known
-        or (_told_as(member) not in state.told_subjects and not _same_fault(state, member))
+        or not (_told_as(member) in state.told_subjects or _same_fault(state, member) or _was_named(state, member))
     ]
     if not untold:
         return []
@@ -250,6 +250,13 @@ def _same_fault(state: Incident, member: Member) -> bool:
         and LOUDNESS[other.severity] >= LOUDNESS[member.severity]
         and abs(member.first_at - other.first_at) <= SAME_FAULT
         for other in state.alerting
+    )
+
+
+def _was_named(state: Incident, member: Member) -> bool:
+    """Whether it is no larger than it was, and people were told its name behind another."""
+    return SURER in member.metric and any(
+        member.subject in other.subjects and _told_as(other) in state.told_subjects for other in state.alerting
     )
 
 

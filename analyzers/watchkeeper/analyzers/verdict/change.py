@@ -2,17 +2,18 @@
 
 Every feature, the scores, matured outcomes, segments and operations are watched by day against the kept reference, with
 one budget of false alerts for all of them together. One incident a model: it speaks for a new subject or a much
-stronger one. What was said is a finding again every third day while it holds, and told once. A loss (errors,
-calibration, segments, latency, failures, cost) is a page; a change of the inputs alone is a ticket, and says whether
-any loss moves with it. Misleads where the reference is not like the rest of the year: a season is a change too, told
-once. ``alerts_per_month`` is an upper bound; on real days that change nothing about two fifths of it are spent.
+larger one; what is only better proven is a finding that nobody is told. What was said is a finding again every third
+day while it holds, and told once. A loss (errors, calibration, segments, latency, failures, cost) is a page; a change
+of the inputs alone is a ticket, and says whether any loss moves with it. Misleads where the reference is not like the
+rest of the year: a season is a change too, told once. ``alerts_per_month`` is an upper bound; on real days that change
+nothing about two fifths of it are spent.
 Sources stand in the files of ``verdict/core``; the design is measured in docs/detection.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -20,6 +21,7 @@ from weakref import WeakKeyDictionary, ref
 
 from watchkeeper.analyzers import phrases
 from watchkeeper.analyzers.course import DAY, LEAST_DAYS, Course
+from watchkeeper.analyzers.course_told import WEEK, Spoken, days_of, mean, spoken
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, Snapshot, scopes
 from watchkeeper.analyzers.intervals import grade
 from watchkeeper.analyzers.memo import once
@@ -27,18 +29,13 @@ from watchkeeper.analyzers.verdict.core import effect, movement, operations
 from watchkeeper.analyzers.verdict.core.channels import Channel, Family
 from watchkeeper.analyzers.verdict.core.incident import Alert
 from watchkeeper.schemas.declared import Declarations
-from watchkeeper.schemas.findings import STRONGER, Evidence, Finding, Json, Severity, Window
+from watchkeeper.schemas.findings import STRONGER, SURER, Evidence, Finding, Json, Severity, Window
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Requests, Showing, WithAnyValue, WithValue, Wrong
 
 if TYPE_CHECKING:
     from watchkeeper.store.facts.reader import FactReader
 
-SHOWN = 7
-SAID_AGAIN = 3
-"""Days after which what still holds is a finding again."""
-OVER_AFTER = 7
-"""Days after which an incident of which nothing is heard is over."""
 _ANY = Requests("cost")
 _OF_OPERATIONS = {
     "latency": Requests("latency", 0.0),
@@ -86,14 +83,14 @@ class Change:
             if course.rows_of(day):
                 judged.add(scope.pair)
                 readings += self._readings(scope, course, day)
-            alerts = course.alerts[day - course.length]
-            findings += [self._finding(scope, course, alert) for alert in alerts]
-            findings += [self._finding(scope, course, alert) for alert in _going_on(course, day)]
+            today, earlier = spoken(course, day)
+            going_on = [replace(said, alert=replace(said.alert, day=day)) for said in earlier]
+            findings += [self._finding(scope, course, said) for said in (*today, *going_on)]
         return Evaluation(tuple(findings), tuple(readings), frozenset(judged))
 
     def recompute(self, snapshot: Snapshot) -> float:
         """Give the mean of the days that are shown, each weighed by its rows."""
-        return _mean(cast("list[list[float]]", snapshot["days"]))
+        return mean(cast("list[list[float]]", snapshot["days"]))
 
     def _course(self, scope: Scope, reference: Window) -> Course:
         store = scope.facts.store()
@@ -117,20 +114,20 @@ class Change:
             for subject, value in sorted(strongest.items())
         ]
 
-    def _finding(self, scope: Scope, course: Course, alert: Alert) -> Finding:
-        first = alert.subjects[0]
+    def _finding(self, scope: Scope, course: Course, told: Spoken) -> Finding:
+        alert, first = told.alert, told.alert.subjects[0]
         channel = course.channels[first.channel]
         day, shown, usual = _shown(course, channel, alert.day)
         window = course.window(day)
         snapshot: Snapshot = {"channel": channel.name, "days": _json(shown), "reference": _json(usual)}
-        observed, reference = _mean(shown), _mean(usual)
+        observed, reference = mean(shown), mean(usual)
         chance = course.log_chances[first.channel, alert.day - course.length] + math.log(len(course.channels))
         p_value, n = min(1.0, math.exp(min(float(chance), 0.0))), int(sum(rows for _, rows in shown))
         names = alert.names
         losses = effect.losses(course.channels, course.strengths[:, alert.day - course.length])
         snapshot["losses"] = dict[str, Json](losses)
         slight = alert.page and _is_slight(course, alert)
-        said = _summary(scope, course, alert, observed, reference)
+        said = _summary(scope, course, told, observed, reference)
         if slight:
             said += f" By less than {phrases.percent(movement.SLIGHT)}, so that it is no page."
         elif not alert.page:
@@ -139,7 +136,7 @@ class Change:
             analyzer=self.name,
             service=scope.service,
             model=scope.model,
-            metric=self.metric if alert.time == 1 else f"{self.metric}{STRONGER} ({alert.time})",
+            metric=self._metric(told),
             subjects=names,
             window=window,
             as_of=scope.as_of,
@@ -153,91 +150,48 @@ class Change:
             examples=_examples(scope, channel, observed > reference, window),
         )
 
+    def _metric(self, told: Spoken) -> str:
+        """Name it; what was told before by a name of its own, as incidents tell it again by that."""
+        if told.first and told.news:
+            return self.metric
+        return f"{self.metric}{STRONGER if told.news else SURER} ({told.alert.time})"
+
 
 def _is_slight(course: Course, alert: Alert) -> bool:
     """Whether nothing of it wakes anybody. A tail that stands behind the whole moves with it."""
 
     def of(channel: Channel) -> bool:
         _, shown, usual = _shown(course, channel, alert.day)
-        return movement.is_slight(channel, _mean(shown), _mean(usual))
+        return movement.is_slight(channel, mean(shown), mean(usual))
 
     first, *others = (course.channels[subject.channel] for subject in alert.subjects)
     return of(first) and all(of(one) or one.subject == operations.TAIL for one in others)
 
 
-def _going_on(course: Course, day: int) -> list[Alert]:
-    """Give what was said on earlier days of this incident and still holds: so that nobody is told that it is over."""
-    place = day - course.length
-    opened = next((one + 1 for one in range(place - 1, -1, -1) if not course.states[one].open), 0)
-    said = {alert.subjects[0].name: alert for alerts in course.alerts[opened:place] for alert in alerts}
-    anew = {alert.subjects[0].name for alert in course.alerts[place]}
-    return [
-        replace(alert, day=day)
-        for name, alert in said.items()
-        if name not in anew and still_said(alert.day, day, _holding(course, name))
-    ]
-
-
-def _holding(course: Course, name: str) -> Callable[[int], bool]:
-    channels = [place for place, channel in enumerate(course.channels) if channel.subject == name]
-    return lambda day: bool((course.strengths[channels, day - course.length] > 1).any())
-
-
-def still_said(first: int, day: int, holds: Callable[[int], bool]) -> bool:
-    """Whether what was said on a day is a finding on a later one too: every third day while it holds.
-
-    Who has not been heard of for a week is over, and comes back by a new alert only: what hovers about its threshold
-    would else be told as new each time.
-
-    >>> def said(*held):
-    ...     return [day for day in range(1, 31) if still_said(0, day, held.__contains__)]
-    >>> said(3, 4, 6, 12), said(3, 12, 15)
-    ([3, 6, 12], [3])
-    """
-    if (day - first) % SAID_AGAIN:
-        return False
-    last = first
-    for one in range(first + SAID_AGAIN, day + 1, SAID_AGAIN):
-        if holds(one):
-            if one - last >= OVER_AFTER:
-                return False
-            last = one
-    return last == day
-
-
 def _shown(course: Course, channel: Channel, told: int) -> tuple[int, list[list[float]], list[list[float]]]:
     """Give the day that a channel's newest rows are of, the last days up to it, and those of the reference."""
     day = told - (course.delay or 0 if channel.late else 0)
-    shown = _days(course, channel, max(day - SHOWN + 1, course.length), day + 1)
-    return day, shown, _days(course, channel, 0, course.length)
-
-
-def _days(course: Course, channel: Channel, start: int, end: int) -> list[list[float]]:
-    measured = course.table[channel.name]
-    pairs = zip(measured.values[start:end].tolist(), measured.rows[start:end].tolist(), strict=True)
-    return [[value, rows] for value, rows in pairs if rows > 0 and math.isfinite(value)]
+    shown = days_of(course, channel, max(day - WEEK + 1, course.length), day + 1)
+    return day, shown, days_of(course, channel, 0, course.length)
 
 
 def _json(days: Sequence[Sequence[float]]) -> list[Json]:
     return [list[Json](day) for day in days]
 
 
-def _mean(days: Sequence[Sequence[float]]) -> float:
-    rows = math.fsum(day[1] for day in days)
-    return math.fsum(day[0] * day[1] for day in days) / rows if rows else 0.0
-
-
-def _summary(scope: Scope, course: Course, alert: Alert, observed: float, reference: float) -> str:
+def _summary(scope: Scope, course: Course, told: Spoken, observed: float, reference: float) -> str:
+    alert = told.alert
     names, channel = alert.names, course.channels[alert.subjects[0].channel]
     what = "is worse" if channel.family.harm else "has changed"
-    again = "" if alert.time == 1 else " still" if channel.family.harm else " further"
+    again = " as before" if not told.larger else "" if told.first else " further"
     others = f"; also {', '.join(names[1:3])}" if len(names) > 1 else ""
     when = movement.LAST_WEEK
     if channel.late and course.delay:
         when = f"in the week to {phrases.day(course.window(alert.day - course.delay).start)}"
     of_numbers = any(one.name == "error" and not one.share for one in course.channels)
     moved = movement.words(channel, observed, reference, when, of_numbers=of_numbers)
-    return f"{channel.subject} of {scope.service} {what}{again}: {moved}{others}."
+    surer = "" if told.news else " The evidence has grown, the size has not."
+    return f"{channel.subject} of {scope.service} {what}{again}: {moved}{others}.{surer}"
 
 
 def _examples(scope: Scope, channel: Channel, risen: bool, window: Window) -> tuple[str, ...]:
