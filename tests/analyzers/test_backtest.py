@@ -33,8 +33,18 @@ def alerts(result: dict[str, object]) -> list[tuple[int, tuple[str, ...]]]:
     ]
 
 
-def test_the_result_follows_the_contract(tmp_path: Path) -> None:
-    result = json.loads(json.dumps(backtest(written(broken(), tmp_path), 14)))
+@pytest.fixture(scope="module")
+def of_broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    return backtest(written(broken(), tmp_path_factory.mktemp("broken")), 14)
+
+
+@pytest.fixture(scope="module")
+def of_its_first_24_days(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    return backtest(written(broken().filter(~from_day(24)), tmp_path_factory.mktemp("cut")), 14)
+
+
+def test_the_result_follows_the_contract(of_broken: dict[str, object]) -> None:
+    result = json.loads(json.dumps(of_broken))
     assert (result["reference_days"], result["first_day"], result["days"]) == (14, "2026-01-05", 30)
     for finding in result["findings"]:
         assert 14 <= finding["day"] < 30
@@ -44,9 +54,8 @@ def test_the_result_follows_the_contract(tmp_path: Path) -> None:
     assert {subjects[0] for _, subjects in alerts(result)} == {"carrier"}
 
 
-def test_nothing_looks_ahead(tmp_path: Path) -> None:
-    whole = backtest(written(broken(), tmp_path), 14)
-    cut = backtest(written(broken().filter(~from_day(24)), tmp_path, "cut.parquet"), 14)
+def test_nothing_looks_ahead(of_broken: dict[str, object], of_its_first_24_days: dict[str, object]) -> None:
+    whole, cut = of_broken, of_its_first_24_days
     assert cut["days"] == 24
     early = [
         (finding["day"], finding["subjects"], finding["metric"], finding["severity"])
@@ -59,13 +68,14 @@ def test_nothing_looks_ahead(tmp_path: Path) -> None:
     ]
 
 
-def test_times_with_a_zone_are_the_same(tmp_path: Path) -> None:
-    frame = broken(days=24)
-    zoned = frame.with_columns(
-        pl.col("ts", "outcome_ts").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+def test_times_with_a_zone_are_the_same(of_its_first_24_days: dict[str, object], tmp_path: Path) -> None:
+    zoned = (
+        broken()
+        .filter(~from_day(24))
+        .with_columns(pl.col("ts", "outcome_ts").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"))
     )
-    plain = backtest(written(frame, tmp_path), 14)
-    assert alerts(backtest(written(zoned, tmp_path, "zoned.parquet"), 14)) == alerts(plain)
+    assert alerts(of_its_first_24_days)
+    assert alerts(backtest(written(zoned, tmp_path), 14)) == alerts(of_its_first_24_days)
 
 
 @pytest.mark.parametrize(
@@ -167,24 +177,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return backtest(written(lively(), tmp_path_factory.mktemp("whole")), 28)
 
 
-@pytest.mark.parametrize("at", [31, 61])
-def test_one_that_was_killed_goes_on_and_says_the_same(at: int, whole: dict[str, object], tmp_path: Path) -> None:
+def test_one_that_was_killed_and_killed_again_goes_on_and_says_the_same(
+    whole: dict[str, object], tmp_path: Path
+) -> None:
+    """It keeps where it is every 28 days."""
     file = written(lively(), tmp_path)
-    heard: list[int] = []
+    begun: list[int] = []
+    for at in (31, 61):
+        heard: list[int] = []
 
-    def told(done: int, days: int) -> None:
-        assert days == 64
-        heard.append(done)
-        if done == at:
-            raise Killed
+        def told(done: int, days: int, at: int = at, heard: list[int] = heard) -> None:
+            assert days == 64
+            heard.append(done)
+            if done == at:
+                raise Killed
 
-    with pytest.raises(Killed):
-        backtest(file, 28, tmp_path / "kept", told)
-    assert heard[-1] == at
+        with pytest.raises(Killed):
+            backtest(file, 28, tmp_path / "kept", told)
+        assert heard[-1] == at
+        begun.append(heard[0])
+    assert begun == [1, 29]
     again: list[int] = []
     assert backtest(file, 28, tmp_path / "kept", lambda done, _: again.append(done)) == whole
-    assert again[-1] == 64
-    assert again[0] == (at - 1) // 28 * 28 + 1 or at < 57  # before the reference is kept, it begins anew
+    assert (again[0], again[-1]) == (57, 64)
 
 
 def test_another_file_or_reference_is_begun_anew(tmp_path: Path) -> None:

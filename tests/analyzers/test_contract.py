@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from functools import cache
 
 import polars as pl
 import pytest
-from analyzers.world import World, day, from_day, made
+from analyzers.world import NOTHING, World, day, from_day, made
 
 from watchkeeper.analyzers import backtest_rows
 from watchkeeper.analyzers.evaluation import Analyzer, Evaluation
+from watchkeeper.analyzers.memo import remembering
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.schemas.declared import Declarations, Objective, Price, PriceTable, System, ValueModel
+from watchkeeper.schemas.findings import Window
 from watchkeeper.schemas.objectives import BudgetStep, Fallback, Sli
 from watchkeeper.store.clock import stored
 from watchkeeper.store.facts import telemetry
 from watchkeeper.store.facts.batch import Batch
+from watchkeeper.store.facts.reader import FactReader
 
 ALL = discover()
 EVERY = pytest.mark.parametrize("analyzer", ALL.values(), ids=ALL.keys())
@@ -181,7 +185,7 @@ def converted() -> World:
     return World().load(made(days=40).with_columns(metres.alias("distance"))).with_reference()
 
 
-def world_of(analyzer: Analyzer) -> World:
+def world_of(analyzer: Analyzer) -> Callable[[], World]:
     other = {
         "data.checks": blocking,
         "data.duplicates": twice_and_for_nothing,
@@ -191,7 +195,7 @@ def world_of(analyzer: Analyzer) -> World:
         "data.unit": converted,
         "quality.ranking": misranked,
     }
-    return other.get(analyzer.name, faulty)()
+    return other.get(analyzer.name, faulty)
 
 
 @cache
@@ -209,6 +213,17 @@ def situations() -> dict[str, World]:
     }
 
 
+@cache
+def in_one_round(make: Callable[[], World]) -> FactReader:
+    """What analyzers read is remembered for all of them, as in a round of the server."""
+    return remembering(make().reader)
+
+
+@cache
+def in_a_round_of(words: str, at: datetime, *, declared: bool) -> FactReader:
+    return remembering(situations()[words].reader)
+
+
 @EVERY
 def test_it_says_what_it_is(analyzer: Analyzer) -> None:
     folder = type(analyzer).__module__.split(".")
@@ -220,30 +235,31 @@ def test_it_says_what_it_is(analyzer: Analyzer) -> None:
 
 @EVERY
 def test_no_input_crashes_it_or_makes_it_alert(analyzer: Analyzer) -> None:
-    for words, world in situations().items():
+    for words in situations():
         for at in (day(25), day(30) + timedelta(hours=7), day(90)):
-            for declared in (Declarations(), DECLARED):
-                evaluation = world.evaluate(analyzer, at, declared)
+            for declared in (NOTHING, DECLARED):
+                facts = in_a_round_of(words, at, declared=declared is DECLARED)
+                evaluation = analyzer.evaluate(facts, declared, Window(at - analyzer.span, at), at)
                 assert not [one for one in evaluation.findings if one.severity.alerts], (words, at)
-
-
-def asked(analyzer: Analyzer) -> Evaluation:
-    return world_of(analyzer).evaluate(analyzer, day(30), DECLARED)
 
 
 TOLD: dict[str, Evaluation] = {}
 
 
+def at_day_30(analyzer: Analyzer, facts: FactReader) -> Evaluation:
+    return analyzer.evaluate(facts, DECLARED, Window(day(30) - analyzer.span, day(30)), day(30))
+
+
 def told(analyzer: Analyzer) -> Evaluation:
     """Give what it said when it was first asked."""
     if analyzer.name not in TOLD:
-        TOLD[analyzer.name] = asked(analyzer)
+        TOLD[analyzer.name] = at_day_30(analyzer, in_one_round(world_of(analyzer)))
     return TOLD[analyzer.name]
 
 
 @EVERY
 def test_what_alerts_names_predictions_of_its_window_that_show_it(analyzer: Analyzer) -> None:
-    world = world_of(analyzer)
+    world = world_of(analyzer)()
     for finding in told(analyzer).findings:
         shows = (
             not analyzer.name.startswith("gpu.") and analyzer.name not in LEDGER and analyzer.name != "quality.fairness"
@@ -291,23 +307,25 @@ def test_its_readings_are_numbers_of_its_own_window(analyzer: Analyzer) -> None:
 
 @EVERY
 def test_the_same_question_has_the_same_answer(analyzer: Analyzer) -> None:
-    assert asked(analyzer) == told(analyzer)
+    """Asked in a round with all others, and alone."""
+    assert world_of(analyzer)().evaluate(analyzer, day(30), DECLARED) == told(analyzer)
 
 
 @cache
-def whole_and_cut() -> tuple[World, World]:
-    """Give a world, and the same one as it was known on day 30."""
+def whole_and_cut() -> tuple[FactReader, FactReader]:
+    """Give a world as it is read in one round, and the same one as it was known on day 30."""
     frame = made(days=40).with_columns(
         pl.when(from_day(20) & (pl.int_range(pl.len()) % 5 == 0)).then(None).otherwise(pl.col("temp")).alias("temp")
     )
     cut = frame.filter(~from_day(30)).with_columns(
         pl.when(pl.col("outcome_ts") <= day(30).replace(tzinfo=None)).then(pl.col("outcome_ts")).alias("outcome_ts")
     )
-    return World().load(frame).with_reference(), World().load(cut).with_reference()
+    whole, known = World().load(frame).with_reference(), World().load(cut).with_reference()
+    return remembering(whole.reader), remembering(known.reader)
 
 
 @EVERY
 def test_what_comes_later_changes_nothing(analyzer: Analyzer) -> None:
     """Facts after ``as_of`` are in no answer: the world cut at that time says the same."""
     whole, cut = whole_and_cut()
-    assert cut.evaluate(analyzer, day(30), DECLARED) == whole.evaluate(analyzer, day(30), DECLARED)
+    assert at_day_30(analyzer, cut) == at_day_30(analyzer, whole)
