@@ -12,9 +12,9 @@ from analyzers.world import DAY, START, World, day
 
 from watchkeeper.analyzers.evaluation import Scope, settings_for
 from watchkeeper.analyzers.intervals import Count, Sample, wilson
-from watchkeeper.analyzers.slo import burn_rate, fallback
+from watchkeeper.analyzers.slo import burn_rate, fallback, slow_burn
 from watchkeeper.analyzers.slo.core.policy import sure
-from watchkeeper.analyzers.slo_sampled import count
+from watchkeeper.analyzers.slo_sampled import count, days
 from watchkeeper.analyzers.slo_state import State, state_of
 from watchkeeper.analyzers.spending import spending
 from watchkeeper.schemas.declared import Declarations, Objective
@@ -194,3 +194,34 @@ def test_burn_alerts_of_a_sample_tell_of_rows_and_of_requests() -> None:
         assert bad / total == pytest.approx(0.7, abs=0.1)
         assert total == pytest.approx(125, abs=45)
         assert finding.evidence.n <= total
+
+
+def test_the_design_of_a_day_is_what_its_weights_add_to_its_spread() -> None:
+    first = day(0).replace(tzinfo=None)
+    frame = pl.DataFrame(
+        {
+            "bucket": [first + DAY, first, first + 2 * DAY],
+            "bad": [100.0, 20.0, 0.0],
+            "total": [1000.0, 1000.0, 0.0],
+            "rows": [100.0, 1000.0, 0.0],
+            "bad_rows": [10.0, 20.0, 0.0],
+            "bad_spread": [1000.0, 20.0, 0.0],
+            "good_spread": [9000.0, 980.0, 0.0],
+        }
+    )
+    found = days(frame)
+    assert found["bucket"].to_list() == [first, first + DAY, first + 2 * DAY]
+    assert found["design"].to_list() == pytest.approx([1.0, 10.0, 10.0])
+    assert days(frame.drop("rows", "bad_rows", "bad_spread", "good_spread"))["design"].to_list() == [1.0] * 3
+
+
+def test_slow_burn_reads_sampled_days_from_the_facts() -> None:
+    made = world(sampled(whole(), 0.1, keep_errors=True))
+    given = declared()
+    counts = slow_burn._days(made.reader, given, given.objectives[0], END)
+    assert len(counts) == DAYS - 1
+    for one in counts:
+        assert one.total == pytest.approx(A_DAY, rel=0.2)
+        assert one.design == pytest.approx(0.98 + 0.02 * 10, abs=0.1)
+    unsampled = slow_burn._days(world(whole()).reader, given, given.objectives[0], END)
+    assert {one.design for one in unsampled} == {1.0}

@@ -97,3 +97,40 @@ def test_sums_are_never_negative_and_a_day_adds_little(counts: list[tuple[int, i
     assert len(course) == len(made)
     assert all(one >= 0 for one in course)
     assert all(after - before <= slow.STEPS_MOST for before, after in zip([0.0, *course], course, strict=False))
+
+
+@pytest.mark.parametrize("keep_errors", [False, True])
+def test_sampling_that_begins_after_the_baseline_is_no_rise(keep_errors: bool) -> None:
+    """Forty services that fail as often as ever; from day 60 on a tenth is sent. A true rise is still found."""
+    told = {1.0: 0, 1.6: 0}
+    for factor in told:
+        for seed in range(40):
+            rng = np.random.default_rng([seed, keep_errors])
+            made = []
+            for number in range(150):
+                bad = int(rng.binomial(4000, 0.02 * (factor if number >= 60 else 1.0)))
+                if number < 60:
+                    made.append(DayCount(FIRST + timedelta(days=number), bad, 4000))
+                    continue
+                came, good = bad if keep_errors else int(rng.binomial(bad, 0.1)), int(rng.binomial(4000 - bad, 0.1))
+                weight = 1.0 if keep_errors else 10.0
+                design = weight * 0.98 + 10 * 0.02
+                made.append(DayCount(FIRST + timedelta(days=number), came * weight, came * weight + 10 * good, design))
+            baseline = slow.learn(made[:60])
+            assert baseline is not None
+            told[factor] += slow.rise(baseline, made[60:]) is not None
+    assert told[1.0] <= 2
+    assert told[1.6] >= 38
+
+
+def test_without_its_design_a_sample_looks_like_a_rise() -> None:
+    """What the test above rests on: the same days, judged as if they were whole, are told falsely."""
+    told = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        whole = [DayCount(FIRST + timedelta(days=n), int(rng.binomial(4000, 0.02)), 4000) for n in range(60)]
+        baseline = slow.learn(whole)
+        assert baseline is not None
+        after = [DayCount(FIRST + timedelta(days=60 + n), 10 * int(rng.binomial(400, 0.02)), 4000) for n in range(90)]
+        told += slow.rise(baseline, after) is not None
+    assert told >= 4

@@ -109,7 +109,7 @@ class Numbers:
         wobble = rng.uniform(0.96, 1.05)
         errors = round(requests * kind.error_share)
         return {
-            "bucket": iso(at), "service": kind.service, "model": kind.model, "value": None, "requests": requests,
+            "bucket": iso(at), "service": kind.service, "model": kind.model, "value": None, "rows": requests, "requests": requests,
             "errors": errors, "late": 0, "check_failures": 0, "attempts": requests, "retried": 0,
             "latency_mean_ms": p50 * 1.2, "latency_p50_ms": p50, "latency_p95_ms": p50 * 2.55 * wobble ** 2,
             "latency_p99_ms": p50 * 4.1 * wobble ** 3, "tokens_input": None, "tokens_cache_read": None,

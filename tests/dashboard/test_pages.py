@@ -361,6 +361,19 @@ def test_what_a_prediction_carries_is_shown_as_it_is(serve: Serve, open_page: Op
     assert not any("![x](" in table.value.to_string() for table in app.table)
 
 
+def test_a_model_that_samples_says_what_its_numbers_rest_on(serve: Serve, open_page: Open) -> None:
+    stub = serve()
+    assert "samples" not in texts(open_page(stub.url, "model", model="support-assistant/gpt-4o-mini"))
+    made = stub.world.query
+    stub.world.query = lambda name, params: [  # type: ignore[method-assign]
+        row | {"rows": 1234} if name == "overview" else row for row in made(name, params) or []
+    ]
+    cached.forget()
+    app = open_page(stub.url, "model", model="support-assistant/gpt-4o-mini")
+    assert not app.exception
+    assert "The service samples: requests, failures, latency and cost are estimated from 1\u2009234 rows" in texts(app)
+
+
 def test_a_model_named_like_markdown_is_named_as_it_is(serve: Serve, open_page: Open) -> None:
     stub = serve()
     made = stub.world.query

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from store.facts_made import DAY, HOUR, NOW, PROPERTY, START, Made, event
 
 from watchkeeper.schemas.findings import Window
-from watchkeeper.store.facts import amending, erasure, retention, rollups
+from watchkeeper.store.facts import amending, compaction, erasure, retention, rollups
 from watchkeeper.store.facts.kept import Keep, Policy
 from watchkeeper.store.facts.queries import Ask, answer
 from watchkeeper.store.facts.rollups import MINUTES_KEPT
@@ -150,6 +150,21 @@ def test_retention_and_erasure_know_what_was_not_sent(tmp_path: Path) -> None:
     retention.run(made.facts, SealedDays(tmp_path), Policy(Keep(rollups=5)), NOW + 30 * DAY)
     assert made.value("SELECT count(*) FROM traffic_unsent_hour") == 0
     assert made.value("SELECT count(*) FROM latency_unsent_hour") == 0
+
+
+def test_a_copied_file_holds_what_was_not_sent(tmp_path: Path) -> None:
+    made = Made(tmp_path / "facts.duckdb", now=NOW)
+    made.load(*(event(id=f"p{n}", ts=START, sample_weight=10.0, cost=1.0) for n in range(5)))
+    before = made.reader.traffic(WEEK, weighted=True)
+    made.facts.copy_file(tmp_path / "copy.duckdb")
+    made.facts.close()
+    compaction.compact(tmp_path / "copy.duckdb")
+    copy = Made(tmp_path / "copy.duckdb", now=NOW)
+    assert copy.reader.traffic(WEEK, weighted=True).equals(before)
+    assert before["requests"].sum() == 50
+    copy.load(*(event(id=f"p{n}", ts=START, sample_weight=10.0, cost=1.0) for n in range(10)))
+    assert copy.reader.traffic(WEEK, weighted=True)["requests"].sum() == 100, "what came twice weighs once"
+    copy.facts.close()
 
 
 def test_queries_tell_the_requests_and_the_rows() -> None:

@@ -198,7 +198,7 @@ def _clear(frame: pl.DataFrame, declared: Declarations, objective: Objective, st
 
 def cleared_days(frame: pl.DataFrame, declared: Declarations, objective: Objective) -> pl.DataFrame:
     """Leave the days out that planned work touched."""
-    return _clear(frame, declared, objective, DAY).select("bucket", "bad", "total")
+    return _clear(frame, declared, objective, DAY)
 
 
 def sliced(frame: pl.DataFrame, objective: Objective, step: timedelta, until: datetime) -> pl.DataFrame:

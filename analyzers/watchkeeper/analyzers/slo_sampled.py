@@ -46,6 +46,23 @@ def whole(counted: pl.DataFrame, came: pl.DataFrame) -> Count:
     return count(bad, total, parts)
 
 
+def days(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give bucket, bad, total and ``design``, in order: how much more a day's share varies than that of whole events.
+
+    It is the mean weight of a bad event, and that of a good one as far as bad ones are usual. What a bad one weighs is
+    not known on a day without any: then as on the day before.
+    """
+    frame = frame.sort("bucket")
+    if "rows" not in frame.columns:
+        return frame.select("bucket", "bad", "total", pl.lit(1.0).alias("design"))
+    usual = pl.col("bad").sum() / pl.col("total").sum()
+    good = pl.col("total") - pl.col("bad")
+    of_good = pl.when(good > 0).then(pl.col("good_spread") / good)
+    of_bad = pl.when(pl.col("bad") > 0).then(pl.col("bad_spread") / pl.col("bad")).forward_fill()
+    both = pl.coalesce(of_bad, of_good) * (1 - usual) + pl.coalesce(of_good, of_bad) * usual
+    return frame.select("bucket", "bad", "total", both.fill_nan(None).fill_null(1.0).alias("design"))
+
+
 def _spread(weight: pl.Expr, rows: pl.Expr) -> pl.Expr:
     return pl.when(rows > 0).then(weight**2 / rows).otherwise(0.0)
 

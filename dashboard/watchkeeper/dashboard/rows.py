@@ -75,6 +75,7 @@ class Overview(Row, frozen=True, kw_only=True):
     model: str
     model_version: str | None = None
     provider: str | None = None
+    rows: Count = None
     requests: Count = None
     errors: Count = None
     late: Count = None

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-from watchkeeper.analyzers import phrases
+from watchkeeper.analyzers import phrases, slo_sampled
 from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Settings, Snapshot, settings_for
 from watchkeeper.analyzers.slo.core import slow
 from watchkeeper.analyzers.slo_counts import DAY, cleared_days, events, matured_end, outcomes
@@ -88,7 +88,7 @@ class SlowBurn:
         score = slow.sums(baseline, after)[-1]
         return Reading(
             self.name, "slow_burn", objective.service, model, objective.name, window, as_of, score,
-            n=round(after[-1].total), reference=slow.LIMIT,
+            n=round(after[-1].worth), reference=slow.LIMIT,
         )  # fmt: skip
 
     def _tell(
@@ -127,7 +127,7 @@ class SlowBurn:
             observed=self.recompute(snapshot),
             severity=settings.severity_or(Severity.TICKET),
             summary=phrases.sentence(_sentence(objective, baseline, found, today, breach)),
-            evidence=Evidence("CUSUM against a frozen baseline", round(found.total), None, "C", snapshot),
+            evidence=Evidence("CUSUM against a frozen baseline", round(found.worth), None, "C", snapshot),
             interval=(baseline.share + found.interval[0], baseline.share + found.interval[1]),
             reference=baseline.share,
             effect=found.change / baseline.share if baseline.share else None,
@@ -181,7 +181,7 @@ def _days(facts: FactReader, declared: Declarations, objective: Objective, as_of
                 sums[1] += row.correct + row.wrong
         return [slow.DayCount(day, bad, total) for day, (bad, total) in sorted(counts.items())]
     frame = cleared_days(events(facts, objective, window, DAY), declared, objective)
-    return [slow.DayCount(bucket.date(), bad, total) for bucket, bad, total in frame.sort("bucket").iter_rows()]
+    return [slow.DayCount(bucket.date(), *rest) for bucket, *rest in slo_sampled.days(frame).iter_rows()]
 
 
 def _midnight(day: date) -> datetime:

@@ -178,6 +178,11 @@ def _numbers(view: View) -> None:
             fmt.relative(cost, cost_before),
             "Sent by the service, or from the declared prices.",
         )  # fmt: skip
+    if now.rows is not None and now.requests is not None and now.rows != now.requests:
+        st.caption(
+            f"The service samples: requests, failures, latency and cost are estimated from {fmt.number(now.rows)} rows "
+            "that came, each by its weight. Answers and inputs are of those rows."
+        )
 
 
 def _wrong(days: Sequence[rows.Quality]) -> tuple[str, str | None]:

@@ -32,11 +32,20 @@ STEPS_MOST = 4.0
 
 @dataclass(frozen=True, slots=True)
 class DayCount:
-    """Bad and all events of one day."""
+    """Bad and all events of one day.
+
+    ``design`` is how much more they vary than as many whole events: over 1 where they stand for rows of a sample.
+    """
 
     day: date
     bad: float
     total: float
+    design: float = 1.0
+
+    @property
+    def worth(self) -> float:
+        """How many whole events would say the share as exactly."""
+        return self.total / self.design
 
     @property
     def share(self) -> float:
@@ -48,7 +57,8 @@ class DayCount:
 class Baseline:
     """What was usual: the share, its weekly cycle (Monday first, around 1), and how much its days differ.
 
-    ``dispersion`` is the variance between days over that of independent events; ``days`` how many it rests on.
+    ``dispersion`` is the variance between days over that of independent events; ``days`` how many it rests on, and
+    ``total`` how many whole events would know the share as exactly.
     """
 
     share: float
@@ -64,7 +74,7 @@ class Baseline:
     def deviation(self, day: DayCount) -> float:
         """Give by how many events such a day usually differs."""
         expected = self.expected(day)
-        return math.sqrt(max(expected * (1 - expected / day.total), 1e-9) * self.dispersion)
+        return math.sqrt(max(expected * (1 - expected / day.total), 1e-9) * self.dispersion * day.design)
 
     @property
     def allowance(self) -> float:
@@ -90,6 +100,7 @@ class Rise:
     bad: float
     expected: float
     total: float
+    worth: float
 
 
 def learn(days: Sequence[DayCount]) -> Baseline | None:
@@ -103,15 +114,17 @@ def learn(days: Sequence[DayCount]) -> Baseline | None:
     """
     used = [day for day in days if day.total > 0]
     bad, total = sum(day.bad for day in used), sum(day.total for day in used)
-    if len(used) < LEAST_DAYS or bad < LEAST_BAD or bad >= total:
+    seen = sum(day.bad / day.design for day in used)
+    if len(used) < LEAST_DAYS or seen < LEAST_BAD or bad >= total:
         return None
     share = bad / total
     within, factors = _cycle(used, share)
-    flat = Baseline(share, factors, 1.0, len(used), total)
+    worth = sum(day.worth for day in used)
+    flat = Baseline(share, factors, 1.0, len(used), worth)
     freedom = max(len(used) - 1 - sum(abs(factor - 1) > 0 for factor in factors), 1)
     surprises = [(day.bad - flat.expected(day)) / flat.deviation(day) for day in used]
     dispersion = max(sum(one * one for one in surprises) / freedom, within if freedom < 7 else 0.0, 1.0)
-    return Baseline(share, factors, dispersion * _following(surprises), len(used), total)
+    return Baseline(share, factors, dispersion * _following(surprises), len(used), worth)
 
 
 def _cycle(days: Sequence[DayCount], share: float) -> tuple[float, tuple[float, ...]]:
@@ -124,9 +137,10 @@ def _cycle(days: Sequence[DayCount], share: float) -> tuple[float, tuple[float, 
     spread = 0.0
     for group, mean in zip(groups, raw, strict=True):
         rate = min(max(mean, share / 10), 1 - 1e-9)
-        spread += sum((day.bad - day.total * mean) ** 2 / (day.total * rate * (1 - rate)) for day in group)
+        spread += sum((day.bad - day.total * mean) ** 2 / (day.total * day.design * rate * (1 - rate)) for day in group)
     within = max(spread / max(len(days) - 7, 1), 1.0)
-    chance = sum(within * share * (1 - share) / total for total in totals) / 7
+    worths = [sum(day.worth for day in group) for group in groups]
+    chance = sum(within * share * (1 - share) / worth for worth in worths) / 7
     between = sum((mean - share) ** 2 for mean in raw) / 6
     trust = max(1 - chance / between, 0.0) if between > 0 else 0.0
     return within, tuple(1 + trust * (mean / share - 1) for mean in raw)
@@ -187,6 +201,7 @@ def rise(baseline: Baseline, days: Sequence[DayCount]) -> Rise | None:
         sum(day.bad for day in rising),
         sum(baseline.expected(day) for day in rising),
         sum(day.total for day in rising),
+        sum(day.worth for day in rising),
     )
 
 
@@ -195,7 +210,8 @@ def _change(baseline: Baseline, days: Sequence[DayCount]) -> tuple[float, float]
     total = sum(day.total for day in days)
     change = sum(day.bad - baseline.expected(day) for day in days) / total
     share = min(max(baseline.share + change, 1e-9), 1.0)
-    spread = share * (1 - share) / total + baseline.share * (1 - baseline.share) / baseline.total
+    worth = sum(day.worth for day in days)
+    spread = share * (1 - share) / worth + baseline.share * (1 - baseline.share) / baseline.total
     return change, Z95 * math.sqrt(baseline.dispersion * spread)
 
 
@@ -217,7 +233,7 @@ def _slope(baseline: Baseline, days: Sequence[DayCount]) -> float:
 def breach(found: Rise, today: date, budget: float, within: timedelta = timedelta(days=730)) -> date | None:
     """Forecast the day on which the share reaches the budget if it goes on like this; None if not foreseeable.
 
-    >>> one = Rise(date(2026, 1, 1), date(2026, 2, 1), 9.0, 0.0001, 0.005, (0.003, 0.007), 0.03, 30, 25, 999)
+    >>> one = Rise(date(2026, 1, 1), date(2026, 2, 1), 9.0, 0.0001, 0.005, (0.003, 0.007), 0.03, 30, 25, 999, 999)
     >>> breach(one, date(2026, 2, 1), 0.05).isoformat()
     '2026-08-20'
     """
