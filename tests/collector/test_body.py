@@ -59,6 +59,18 @@ def test_cut_off_anywhere_it_is_refused(encoding: str, data: bytes) -> None:
         decompressed(whole + whole[: len(whole) // 2], encoding, LIMIT)
 
 
+@pytest.mark.parametrize("padding", [b"\0", bytes(511), bytes(2**16)])
+def test_zeros_after_a_gzip_member_are_padding_as_gzip_itself_takes_them(padding: bytes) -> None:
+    first, second = gzip.compress(TEXT), gzip.compress(b"end")
+    for data in (first + padding, first + padding + second, first + padding + second + padding):
+        assert decompressed(data, "gzip", LIMIT) == gzip.decompress(data)
+    with pytest.raises(TooLarge):
+        decompressed(first + padding + second, "gzip", len(TEXT) + 2)
+    for data in (padding, padding + first, first + padding + b"x", first[:-6] + padding):
+        with pytest.raises(NotDecodable, match="not valid gzip"):
+            decompressed(data, "gzip", LIMIT)
+
+
 @BOTH
 def test_garbage_is_refused_at_the_start_and_at_the_end(encoding: str) -> None:
     for data in (b"hello", NOISE, TEXT, COMPRESS[encoding](TEXT) + b"hello"):

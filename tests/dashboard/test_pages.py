@@ -105,6 +105,21 @@ def test_the_ways_in_of_a_server_that_asks_for_a_key_carry_one(
     assert "secret" not in words
 
 
+def test_the_ways_in_name_the_address_that_others_reach_the_server_by(serve: Serve, open_page: Open) -> None:
+    stub = serve("empty")
+    made = stub.world.status
+    assert f"curl {stub.url}/v1/predictions" in texts(open_page(stub.url, "fleet"))
+    stub.world.status = lambda: made() | {"public_url": "https://watch.example/"}  # type: ignore[method-assign]
+    words = texts(open_page(stub.url, "fleet"))
+    for way in (
+        'wk.init("https://watch.example",',
+        "curl https://watch.example/v1/predictions",
+        "to `https://watch.example` yet",
+    ):
+        assert way in words
+    assert stub.url not in words
+
+
 def test_events_that_were_all_turned_away_are_not_waited_for(serve: Serve, open_page: Open) -> None:
     stub = serve("empty")
     made, reasons = stub.world.status, [{"kind": "predictions", "field": "model", "reason": "is missing", "n": 31}]

@@ -85,6 +85,7 @@ def test_the_published_ports_are_those_that_the_commands_listen_on():
     settings, _ = load(None, environment_of("server"))
     services = compose()["services"]
     assert services["server"]["ports"] == [f"127.0.0.1:{settings.server.port}:{settings.server.port}"]
+    assert settings.server.public_url == f"http://127.0.0.1:{settings.server.port}", "the pages know it as server"
     assert settings.server.dashboard_url == "http://127.0.0.1:8501"
     assert services["dashboard"]["ports"] == ["127.0.0.1:8501:8501"]
     assert f"http://server:{settings.server.port}" in services["dashboard"]["command"]

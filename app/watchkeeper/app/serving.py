@@ -55,7 +55,13 @@ def create_app(rooms: Rooms, key: str | None) -> FastAPI:
     stores, settings = rooms.stores, rooms.settings
     app = FastAPI(title="Watchkeeper", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     status = StatusReader(
-        __version__, stores.inbox, stores.facts, rooms.clock, rooms.evaluated_to, settings.server.notes_file
+        __version__,
+        stores.inbox,
+        stores.facts,
+        rooms.clock,
+        rooms.evaluated_to,
+        settings.server.notes_file,
+        settings.server.public_url,
     )
     slos = SloReader(rooms.reader, rooms.declarations, rooms.clock)
     collector = ServerCollector(status, rooms.alert_counts, rooms.poller.targets, KeptSlos(slos))

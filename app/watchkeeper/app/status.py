@@ -50,9 +50,11 @@ class Status(msgspec.Struct, frozen=True):
     ``missing`` had been answered for and is not here. Completeness: the share of what was sent or lost on the way that
     was taken in; rejected, dropped, missing, overdue and too late events are what it lacks. ``complete_to`` is the time
     of the newest event, but never later than now, than what waits anywhere, or than a half that waits for its other.
+    ``public_url``: where clients elsewhere reach the server, empty where nobody set one.
     """
 
     version: str
+    public_url: str
     now: datetime
     accepted: int
     durable: int
@@ -90,6 +92,7 @@ class StatusReader:
     clock: Clock
     evaluated_to: Callable[[], datetime | None]
     notes_file: str
+    public_url: str = ""
 
     def read(self) -> Status:
         """Give the status now."""
@@ -108,6 +111,7 @@ class StatusReader:
         too_late = int(self.facts.read("SELECT coalesce(sum(too_late), 0)::BIGINT AS n FROM ingest").item())
         return Status(
             version=self.version,
+            public_url=self.public_url,
             now=now,
             accepted=inbox.accepted,
             durable=inbox.accepted,

@@ -50,7 +50,10 @@ def decompressed(body: bytes, encoding: str, limit: int, setting: str = "ingest.
 
 
 def _gunzip(body: bytes, limit: int, setting: str) -> bytes:
-    """Undo every member: files of several, one after the other, are as valid as one."""
+    """Undo every member: files of several, one after the other, are as valid as one.
+
+    Zeros after one are padding, as tapes and block devices leave it.
+    """
     out: list[bytes] = []
     size = 0
     while body or not out:
@@ -61,7 +64,7 @@ def _gunzip(body: bytes, limit: int, setting: str) -> bytes:
             raise _bomb(limit, setting)
         if not inflate.eof:
             raise EOFError("it ends in the middle")
-        body = inflate.unused_data
+        body = inflate.unused_data.lstrip(b"\0")
     return b"".join(out)
 
 

@@ -49,6 +49,7 @@ class Status(Row, frozen=True, kw_only=True):
 
     now: Time
     version: str = ""
+    public_url: str = ""
     complete_to: Time | None = None
     evaluated_to: Time | None = None
     accepted: int = 0

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from watchkeeper.collector import extent, framed, plain, times, whole
+from watchkeeper.collector.choices import choices, listed
 from watchkeeper.collector.decoding import JSON, Door, Events, PlainJson, Rejected, Sent, Taken, plain_reply
 from watchkeeper.collector.fitted import Fitted
 from watchkeeper.collector.ownership import foreign
@@ -31,6 +32,9 @@ _MAX_MENDED = 10
 """Counts of one row that may be written as 12.0: no event has more fields of whole numbers."""
 _SHOWN = 300
 """Characters of a reason: it may hold a name that the sender chose."""
+_OTHER = "Invalid enum value "
+_PLACE = re.compile(r"\[[^\]]*\]")
+_SHOWN_VALUE = 60
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LINES = "application/x-ndjson"
 _TYPES = {
@@ -128,6 +132,7 @@ class EventDecoder:
     """Decodes the bodies of one kind of event."""
 
     def __init__(self, kind: str) -> None:
+        self._kind = kind
         struct: Any = KINDS[kind]
         self._one: Callable[[bytes | Raw], Event] = msgspec.json.Decoder(struct).decode
         self._lines: Callable[[bytes], list[Event]] = msgspec.json.Decoder(struct).decode_lines
@@ -179,7 +184,7 @@ class EventDecoder:
                 event, row = self._decoded(sent)
                 beyond = extent.exceeded(row)
             except _UNREADABLE as error:
-                rejected.append(Rejected(index, *explain(error), row))
+                rejected.append(Rejected(index, *explain(error, self._kind), row))
                 continue
             wrong = ("", beyond) if beyond else problem(event) or foreign(event, services)
             if wrong:
@@ -273,11 +278,13 @@ _IDS: dict[type, tuple[str, ...]] = {
 }
 
 
-def explain(error: Exception) -> tuple[str, str]:
-    """Turn a decoding error into (field, reason) for the sender.
+def explain(error: Exception, kind: str = "") -> tuple[str, str]:
+    """Turn a decoding error into (field, reason) for the sender; of a known kind with the values to choose from.
 
     >>> explain(msgspec.ValidationError("Expected `str`, got `int` - at `$.id`"))
     ('id', 'expected `str`, got `int`')
+    >>> explain(msgspec.ValidationError("Invalid enum value 'fine' - at `$.status`"), "predictions")
+    ('status', "'fine' is no value that is known: send 'error', 'ok' or 'unknown'")
     """
     if isinstance(error, RecursionError):
         return "", "nested too deeply"
@@ -292,6 +299,11 @@ def explain(error: Exception) -> tuple[str, str]:
     named = _NAMED.search(reason)
     within = found.group(1) if found else ""
     field = ".".join(part for part in (within, named.group(1) if named else "") if part)
+    known = choices(kind).get(_PLACE.sub("", field)) if kind and reason.startswith(_OTHER) else None
+    if known:
+        sent = reason.removeprefix(_OTHER)
+        sent = sent if len(sent) <= _SHOWN_VALUE else f"{sent[:_SHOWN_VALUE]}…'"
+        return field[:_SHOWN], f"{sent} is no value that is known: send {listed(known)}"
     return field[:_SHOWN], reason[:1].lower() + reason[1:_SHOWN]
 
 

@@ -8,6 +8,7 @@ from watchkeeper.dashboard import asked, cached, problem, rows, verdict
 from watchkeeper.dashboard import format as fmt
 from watchkeeper.dashboard.client import Client, server_key, server_url
 from watchkeeper.dashboard.parts import cards
+from watchkeeper.schemas.errors import WatchkeeperError
 
 LOOK_AGAIN = 3
 """Seconds between two looks for the first event."""
@@ -41,7 +42,7 @@ def empty() -> None:
 
 def ways() -> None:
     """Show the four ways in, the shortest first."""
-    url = server_url()
+    url = address()
     with st.grid(2, min_column_width=320):
         _way(
             "See it work",
@@ -68,6 +69,18 @@ def ways() -> None:
     st.caption("Then: declare owners, objectives and prices in `watchkeeper.d/`, and run `watchkeeper apply`.")
 
 
+def address() -> str:
+    """Give the address for services and people: what the server calls itself, else the one that this page asks.
+
+    Those differ where server and pages run in containers: the pages reach it by a name that nobody else knows.
+    """
+    try:
+        said = cached.answer(Client.status).public_url
+    except WatchkeeperError:
+        said = ""
+    return said.rstrip("/") or server_url()
+
+
 def _way(title: str, words: str, code: str) -> None:
     with st.container(border=True, height="stretch", gap="small"):
         st.markdown(f"**{title}**  \n:small[:gray[{words}]]")
@@ -91,7 +104,7 @@ def _waiting() -> None:
             else:
                 st.badge("Waiting", icon=":material/hourglass_empty:", color="gray")
                 st.markdown(
-                    f"No event has come to `{server_url()}` yet. This page turns into the dashboard at the first one."
+                    f"No event has come to `{address()}` yet. This page turns into the dashboard at the first one."
                 )
 
 
