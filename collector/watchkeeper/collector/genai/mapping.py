@@ -16,6 +16,7 @@ from msgspec import Raw
 from watchkeeper.collector import times
 from watchkeeper.collector.genai import text
 from watchkeeper.collector.genai.aliases import MAX_READINGS, Aliases, Reading, aliases, unfold
+from watchkeeper.collector.genai.sampling import weight
 from watchkeeper.collector.genai.span import Moment, Span
 from watchkeeper.collector.genai.tokens import number, tokens
 from watchkeeper.schemas.events import EMPTY, INNER_OPERATIONS, Check, Prediction
@@ -113,7 +114,7 @@ class Mapper:
             conversation=clean_id(found, "conversation"),
             finish_reason=_first(said("finish_reason")),
             service_tier=_cut(said("service_tier")),
-            sample_weight=_weight(found),
+            sample_weight=weight(span.trace_state, found),
             checks=[self.check(span, operation, failure)] if operation in CHECKS else None,
             extra=self._extra(span, found, plan),
         )
@@ -245,14 +246,6 @@ def _cost(found: Mapping[str, object]) -> float | None:
     known = [part for part in parts if part is not None]
     whole = sum(known)
     return whole if known and 0 <= whole <= MAX_MONEY else None
-
-
-def _weight(found: Mapping[str, object]) -> float | None:
-    """Give how many a sampled span stands for."""
-    rate = number(found["sample_rate"]) if "sample_rate" in found else None
-    if rate is None or not 0 < rate <= 1e9:
-        return None
-    return rate if rate >= 1 else 1 / rate
 
 
 def _first(value: object) -> str | None:

@@ -33,6 +33,7 @@ class Span:
     attributes: dict[str, object]
     moments: Sequence[Moment]
     resource: Mapping[str, object]
+    trace_state: str = ""
 
     @property
     def id(self) -> str:

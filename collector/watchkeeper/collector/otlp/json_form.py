@@ -58,6 +58,7 @@ class _Status(Struct):
 class _Span(Struct, rename="camel"):
     trace_id: str = ""
     span_id: str = ""
+    trace_state: str | None = None
     parent_span_id: str | None = None
     name: str | None = None
     start_time_unix_nano: int | float | None = None
@@ -241,6 +242,7 @@ def _span(span: _Span, resource: dict[str, object], wanted: frozenset[str] | Non
         attributes=_attributes(span.attributes, wanted),
         moments=[Moment(e.name or "", _time(e.time_unix_nano), _attributes(e.attributes)) for e in span.events or ()],
         resource=resource,
+        trace_state=span.trace_state or "",
     )
 
 

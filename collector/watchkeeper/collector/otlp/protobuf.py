@@ -169,6 +169,7 @@ def _span(span: Any, resource: dict[str, object], wanted: frozenset[str] | None)
         attributes(span.attributes, wanted),
         [Moment(e.name, e.time_unix_nano, attributes(e.attributes)) for e in span.events],
         resource,
+        span.trace_state,
     )
 
 
