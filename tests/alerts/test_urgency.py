@@ -18,7 +18,7 @@ from watchkeeper.alerts.incidents.urgency import SEGMENT, Stake, ranked, stake, 
 from watchkeeper.alerts.messages.message import compose
 from watchkeeper.analyzers.registry import discover
 from watchkeeper.analyzers.verdict.core import operations, outcomes
-from watchkeeper.schemas.findings import ErrorBudget, Finding, Impact, Severity, Window
+from watchkeeper.schemas.findings import ErrorBudget, Evidence, Finding, Impact, Severity, Window
 from watchkeeper.store.control.records import Incident, Phase
 
 PAGE, TICKET, NOTICE = Severity.PAGE, Severity.TICKET, Severity.NOTICE
@@ -50,7 +50,7 @@ def keyed(found: Iterable[Finding]) -> dict[str, Finding]:
 
 DEMO = (
     verdict("distance", observed=0.0781, reference=0.0812),
-    verdict("temp", observed=0.267, reference=0.503),
+    verdict("temp", observed=0.267, reference=0.503, evidence=Evidence("steps", 6346, 1.2e-172, "A")),
     verdict("carrier", observed=0.0, reference=0.16, unit="share"),
     unseen(),
 )
@@ -62,7 +62,7 @@ def test_what_the_demo_planted_stands_before_its_seasons() -> None:
     order = [(member.analyzer, member.subject) for member in ranked(flights.members, keyed(DEMO))]
     assert order[:2] == [("data.unseen", "carrier"), ("verdict.change", "carrier")]
     assert compose("fired", flights, keyed(DEMO), NOTHING_DECLARED, LINKS.incident).what == unseen().summary
-    assert subjects(flights.members, keyed(DEMO))[0] == "carrier"
+    assert subjects(flights.members, keyed(DEMO)) == ["carrier", "temp", "distance"], "the surer of two without a size"
 
 
 def test_an_open_page_stands_before_it_and_steps_behind_once_it_is_over() -> None:

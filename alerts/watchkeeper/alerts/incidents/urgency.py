@@ -1,9 +1,9 @@
 """What stands first: of several incidents, and of what one incident holds? The one order of every list. Pure.
 
 Pages before tickets; then what is lost (answers, time, money) before data that broke, and that before inputs that only
-moved, which a season may do; then by money a day, by the share of rows that it takes, by the grade of the evidence, and
-the newest first. Of incidents, what is held back (silenced, snoozed, in maintenance) stands last, what was not told yet
-before that, and of two that are as loud the one that somebody has acknowledged stands lower.
+moved, which a season may do; then by money a day, by the share of rows that it takes, by the evidence (grade, then
+chance), and the newest first. Of incidents, what is held back (silenced, snoozed, in maintenance) stands last, what was
+not told yet before that, and of two that are as loud the one that somebody has acknowledged stands lower.
 
 Misleads where sizes have no unit in common: a latency, a score or a mean without money beside it has none that an error
 share could be held against, and goes by its grade alone, behind those that have one.
@@ -107,7 +107,7 @@ def worst_first(
 
 def _urgency(incident: Incident, found: Mapping[str, Finding], held: bool) -> tuple[float | str, ...]:
     members = holding(incident.members, found)
-    weight = _weight(members[0], found) if members else (float(Stake.MOVED), 0.0, 0.0, "D")
+    weight = _weight(members[0], found) if members else (float(Stake.MOVED), 0.0, 0.0, "D", 1.0)
     told: datetime = incident.fired_at or incident.opened_at
     return (
         held,
@@ -120,13 +120,14 @@ def _urgency(incident: Incident, found: Mapping[str, Finding], held: bool) -> tu
     )
 
 
-def _weight(member: Member, found: Mapping[str, Finding]) -> tuple[float, float, float, str]:
+def _weight(member: Member, found: Mapping[str, Finding]) -> tuple[float, float, float, str, float]:
     finding = found.get(member.last_key)
     at_stake = stake(member.analyzer, member.subject)
     if finding is None:
-        return at_stake, 0.0, 0.0, member.grade
+        return at_stake, 0.0, 0.0, member.grade, 1.0
     per_day = finding.impact.per_day if finding.impact else 0.0
-    return at_stake, -per_day, -_size(finding), member.grade
+    chance = finding.evidence.p_value
+    return at_stake, -per_day, -_size(finding), member.grade, 1.0 if chance is None else chance
 
 
 def _size(finding: Finding) -> float:

@@ -183,7 +183,7 @@ def _summary(scope: Scope, course: Course, told: Spoken, observed: float, refere
     alert = told.alert
     names, channel = alert.names, course.channels[alert.subjects[0].channel]
     what = "is worse" if channel.family.harm else "has changed"
-    again = " as before" if not told.larger else "" if told.first else " further"
+    again = " as before" if not told.larger else "" if told.first else " still" if channel.family.harm else " further"
     others = f"; also {', '.join(names[1:3])}" if len(names) > 1 else ""
     when = movement.LAST_WEEK
     if channel.late and course.delay:

@@ -157,9 +157,10 @@ def _row(incident: rows.Incident, head: asked.Head) -> None:
             cards.state(verdict.state_of([incident]) if incident.open else "Resolved")
             st.caption(fmt.literal(" · ".join(fact for fact in facts if fact)), width="content")
             st.space("stretch")
-            if incident.open and not incident.acknowledged_by:
-                respond.acknowledge(incident, small=True)
-            st.button(
-                "Evidence", key=f"open-{incident.id}", icon=":material/arrow_forward:", icon_position="right",
-                type="tertiary", on_click=state.choose, kwargs={"id": incident.id},
-            )  # fmt: skip
+            with st.container(horizontal=True, width="content"):  # they stay beside each other
+                if incident.open and not incident.acknowledged_by:
+                    respond.acknowledge(incident, small=True)
+                st.button(
+                    "Evidence", key=f"open-{incident.id}", icon=":material/arrow_forward:", icon_position="right",
+                    type="tertiary", on_click=state.choose, kwargs={"id": incident.id},
+                )  # fmt: skip
