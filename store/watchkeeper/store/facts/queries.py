@@ -17,9 +17,9 @@ from watchkeeper.schemas.declared import Reference
 from watchkeeper.schemas.errors import InputError, NotFound
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored
-from watchkeeper.store.facts import label_delays, label_states, splits
+from watchkeeper.store.facts import label_delays, label_states, splits, unsent
 from watchkeeper.store.facts.audit import audit
-from watchkeeper.store.facts.reader import FactReader, both_sql, step_sql
+from watchkeeper.store.facts.reader import FactReader, step_sql
 from watchkeeper.store.facts.rollups import GAMMA, ZERO_BUCKET
 from watchkeeper.store.facts.sample import sample
 from watchkeeper.store.facts.splits import FEWEST_OF_GROUP
@@ -128,7 +128,8 @@ def _latency_quantiles(reader: FactReader, ask: Ask, step: timedelta | None) -> 
         for q in (0.5, 0.95, 0.99)
     )
     where, parameters = _where(ask)
-    both = both_sql(table, where, ("bucket", "service", "model", "log_bucket", "n"), "n")
+    columns = ("bucket", "service", "model", "log_bucket", "n")
+    both = unsent.together(reader.facts, table, where, parameters, columns, "n")
     return reader.facts.read(
         f"""WITH counted AS (
               SELECT {bucket}service, model, greatest(log_bucket, {ZERO_BUCKET}) AS log_bucket, sum(n) AS n

@@ -11,7 +11,6 @@ not over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,7 +19,7 @@ import polars as pl
 from watchkeeper.schemas.declared import Reference
 from watchkeeper.schemas.findings import Window
 from watchkeeper.store.clock import stored, utc
-from watchkeeper.store.facts import moments, telemetry
+from watchkeeper.store.facts import moments, telemetry, unsent
 from watchkeeper.store.facts.compared import compared_sql, words
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.examples import Showing
@@ -125,14 +124,14 @@ class FactReader:
         sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
         bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
-        where += " AND dim = $dim"
+        where, parameters = f"{where} AND dim = $dim", parameters | {"dim": dim}
         table = self._table("traffic", window, step)
+        source = f"{table} WHERE {where}"
         if weighted:
-            table, where = both_sql(table, where, ("bucket", *_KEYS, *_SUMS), "requests"), "true"
+            source = unsent.together(self.facts, table, where, parameters, ("bucket", *_KEYS, *_SUMS), "requests")
             sums += ", sum(rows) AS rows"
         return self.facts.read(
-            f"SELECT {bucket}{', '.join(_KEYS)}, {sums} FROM {table} WHERE {where} GROUP BY ALL ORDER BY ALL",
-            parameters | {"dim": dim},
+            f"SELECT {bucket}{', '.join(_KEYS)}, {sums} FROM {source} GROUP BY ALL ORDER BY ALL", parameters
         ).with_columns(pl.col(*_SUMS, *(["rows"] if weighted else [])).cast(pl.Float64))
 
     def latency(
@@ -145,9 +144,10 @@ class FactReader:
         """
         bucket = f"{step_sql('bucket', step)} AS bucket, " if step else ""
         where, parameters = _scope(window, service, model)
-        both = both_sql(self._table("latency", window, step), where, ("bucket", "log_bucket", "n"), "n")
+        table = self._table("latency", window, step)
+        both = unsent.together(self.facts, table, where, parameters, ("bucket", "log_bucket", "n"), "n")
         return self.facts.read(
-            f"""SELECT {bucket}log_bucket, sum(n) AS n, sum(rows)::BIGINT AS rows FROM {both}
+            f"""SELECT {bucket}log_bucket, sum(n)::DOUBLE AS n, sum(rows)::BIGINT AS rows FROM {both}
                 GROUP BY ALL ORDER BY ALL""",
             parameters,
         )
@@ -155,8 +155,7 @@ class FactReader:
     def sampled(self, window: Window, step: timedelta | None = None) -> bool:
         """Say whether any request of the window stands for another number than one."""
         where, parameters = _scope(window, None, None)
-        table = unsent(self._table("traffic", window, step))
-        return self.facts.read(f"SELECT EXISTS (FROM {table} WHERE {where}) AS found", parameters).item()
+        return unsent.holds(self.facts, self._table("traffic", window, step), where, parameters)
 
     def features(
         self, service: str, model: str, window: Window, step: timedelta | None = timedelta(days=1)
@@ -433,22 +432,6 @@ def _scope(window: Window, service: str | None, model: str | None) -> tuple[str,
     if model is not None:
         where, parameters = where + " AND model = $model", parameters | {"model": model}
     return where, parameters
-
-
-def unsent(table: str) -> str:
-    """Name the table that holds what the rows counted in a table of traffic or latency stand for beside themselves.
-
-    >>> unsent("traffic_hour")
-    'traffic_unsent_hour'
-    """
-    return table.replace("_", "_unsent_")
-
-
-def both_sql(table: str, where: str, columns: Sequence[str], counted: str) -> str:
-    """Give the SQL of rows and unsent together; ``rows`` counts the first alone, by the column that counts them."""
-    names = ", ".join(columns)
-    return f"""(SELECT {names}, {counted} AS rows FROM {table} WHERE {where}
-                UNION ALL SELECT {names}, 0 AS rows FROM {unsent(table)} WHERE {where})"""
 
 
 def features_sql(step: timedelta | None) -> str:
