@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from analyzers.world import from_day, made
+from analyzers.world import World, day, from_day, made
 
 from watchkeeper.analyzers.backtest import backtest
+from watchkeeper.analyzers.backtest_rows import ROW, predictions, read
 from watchkeeper.schemas.errors import InputError
+from watchkeeper.schemas.findings import Window
 
 DAYS, SINCE = 44, 26
 
@@ -96,3 +98,25 @@ def test_a_column_of_another_form_is_refused(column: str, value: object, words: 
     frame = made(days=2, rows=5)
     with pytest.raises(InputError, match=words):
         told(frame.with_columns(pl.Series(column, [value] * frame.height)), tmp_path)
+
+
+def test_a_weight_is_no_feature_and_weighs_what_requests_cost(tmp_path: Path) -> None:
+    """Dear requests are all kept, and one in ten of the cheap ones: a request costs what it cost, not what rows say."""
+    rng = np.random.default_rng(4)
+    frame = made(days=30, rows=400).select("ts")
+    dear = rng.random(frame.height) < 0.1
+    whole = frame.with_columns(cost=pl.Series(np.where(dear, 1.0, 0.1)))
+    kept = pl.Series(dear | (rng.random(frame.height) < 0.1))
+    sample = whole.with_columns(sample_weight=pl.Series(np.where(dear, 1.0, 10.0))).filter(kept)
+    batch = predictions(sample.with_columns(pl.int_range(pl.len()).cast(pl.String).alias(ROW)), "shop")
+    assert not batch.models[0].features.columns
+    costs = []
+    for rows in (whole, sample):
+        world = World().load(rows)
+        found = world.reader.traffic(Window(day(0), day(30)), weighted=True)
+        costs.append(found["cost"].sum() / found["requests"].sum())
+    assert costs[1] == pytest.approx(costs[0], rel=0.06)
+    assert costs[0] == pytest.approx(0.19, rel=0.05)
+    sample.with_columns(sample_weight=pl.lit(0)).write_parquet(tmp_path / "none.parquet")
+    with pytest.raises(InputError, match=r"column sample_weight of .* not above 0"):
+        read(tmp_path / "none.parquet")

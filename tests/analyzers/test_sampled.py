@@ -225,3 +225,20 @@ def test_slow_burn_reads_sampled_days_from_the_facts() -> None:
         assert one.design == pytest.approx(0.98 + 0.02 * 10, abs=0.1)
     unsampled = slow_burn._days(world(whole()).reader, given, given.objectives[0], END)
     assert {one.design for one in unsampled} == {1.0}
+
+
+@pytest.mark.parametrize("step", ["1h", "30m"])
+def test_slices_of_a_sample_are_judged_by_what_its_rows_stand_for(step: str) -> None:
+    """A slice is good at 95 %: a sixth of the rows of each failed, two in a hundred of the requests."""
+    one = Objective(
+        name="slices", service="flights", sli=Sli(measure="errors"), target=0.9, days=28,
+        method="Timeslices", slice_window=step, slice_target=0.95,
+    )  # fmt: skip
+    given = Declarations(objectives=(one,))
+    truth, found = (
+        state_of(world(rows).reader, given, one, END).whole
+        for rows in (whole(), sampled(whole(), 0.1, keep_errors=True))
+    )
+    assert found.rows >= 0.95 * truth.rows > 80, "a slice without a row is none"
+    assert found.share < truth.share + 0.15 < 0.3, "by rows alone nearly all would be bad"
+    assert found.sample is None

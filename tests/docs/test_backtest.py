@@ -27,6 +27,7 @@ VALUES = {
     "tokens_in": 10,
     "tokens_out": 20,
     "cost": 0.01,
+    "sample_weight": 10.0,
     "confidence": 0.9,
     "confidence_threshold": 0.8,
     "reason_codes": ["amount"],

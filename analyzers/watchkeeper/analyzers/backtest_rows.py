@@ -37,6 +37,7 @@ _OPERATIONS = (
     "tokens_in",
     "tokens_out",
     "cost",
+    "sample_weight",
 )
 REASONS = "reason_codes"
 ROW = "\x00row"
@@ -79,6 +80,8 @@ def _check(frame: pl.DataFrame, file: Path) -> None:
         may_nest = name in _LISTS or (name == "outcome" and RANKING in frame.columns and isinstance(dtype, pl.List))
         if not may_nest and (dtype.is_nested() or isinstance(dtype, pl.Binary | pl.Object)):
             raise InputError(f"column {name} of {file} holds {dtype}: take it out, or make it a number or text")
+    if "sample_weight" in frame.columns and (frame["sample_weight"].cast(pl.Float64) <= 0).any():
+        raise InputError(f"column sample_weight of {file} holds what is not above 0: leave a weight out where it is 1")
     if REVIEW in frame.columns:
         for word in frame[REVIEW].drop_nulls().unique().cast(pl.String).sort().to_list():
             if word not in _DECISIONS:
