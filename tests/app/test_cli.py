@@ -25,6 +25,14 @@ def test_help_imports_nothing_heavy(arguments):
     assert imported & HEAVY == set()
 
 
+def test_a_command_that_needs_the_control_data_alone_imports_nothing_that_computes(tmp_path):
+    argv = [sys.executable, "-X", "importtime", "-m", "watchkeeper.app", "keys", "list", "--data-dir", str(tmp_path)]
+    done = subprocess.run(argv, env=environment({}), capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "sqlalchemy" in imported
+    assert imported & {"duckdb", "polars", "numpy", "scipy", "fastapi"} == set()
+
+
 def test_help_names_every_command_and_what_the_exit_codes_mean():
     done = run("--help")
     commands = set(re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE))

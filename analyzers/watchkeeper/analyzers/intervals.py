@@ -7,10 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from scipy import special
-
-_student = cast("Callable[[float, float], float]", special.stdtr)
-
 Z95 = 1.959963984540054
 
 
@@ -100,7 +96,10 @@ def student_tail(t: float, degrees: int) -> float:
     >>> round(student_tail(0.0, 27), 2), student_tail(5.0, 27) < 1e-4
     (0.5, True)
     """
-    return float(_student(float(degrees), -t))
+    from scipy import special  # noqa: PLC0415  it takes longer than many a command that needs no tail of anything
+
+    student = cast("Callable[[float, float], float]", special.stdtr)
+    return float(student(float(degrees), -t))
 
 
 def wilson(affected: float, rows: float, z: float = Z95) -> tuple[float, float]:
