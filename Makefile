@@ -5,8 +5,8 @@ VENV ?= $(if $(filter 3.11,$(PYTAG)),.venv,.venv-$(PYTAG))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-# One more than the cores, four at most: many tests wait for a process.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+# Two more than the cores, six at most: many tests wait for a process.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(6, 2 + (os.cpu_count() or 1)))')
 # The tests start many processes: without bytecode on disk each one compiles all sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 # On a busy machine the threads of OpenBLAS wait for each other, and burn a fifth of the analyzers' time so.

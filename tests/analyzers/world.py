@@ -35,10 +35,10 @@ def made(days: int = 24, rows: int = 200, seed: int = 1, first_day: int = 0) -> 
     mood = rng.normal(0, 1, days)[day - first_day]
     yes = rng.random(n) < 0.3
     wrong = rng.random(n) < np.clip(0.15 + 0.02 * mood, 0, 1)
-    naive = START.replace(tzinfo=None)
+    midnight = np.datetime64(START.replace(tzinfo=None), "us")
     return pl.DataFrame(
         {
-            "ts": [naive + timedelta(days=int(d), seconds=int(s)) for d, s in zip(day, seconds, strict=True)],
+            "ts": midnight + day.astype("timedelta64[D]") + seconds.astype("timedelta64[s]"),
             "temp": rng.normal(15, 5, n) + mood,
             "distance": rng.uniform(100, 3000, n),
             "carrier": rng.choice(["AA", "B6", "UA", "WN"], n, p=[0.4, 0.16, 0.3, 0.14]),
