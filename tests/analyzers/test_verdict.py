@@ -98,6 +98,30 @@ def test_a_change_that_is_certain_and_worth_nothing_is_not_told() -> None:
     assert strongest(0.06, Family.INPUT) < -10
 
 
+@pytest.mark.parametrize(
+    ("usual", "outage"), [(0.0, 0.0), (0.0, 300.0), (0.3, 0.0), (1.0, 0.0), (2.0, 0.0), (2.0, 300.0), (5.0, 300.0)]
+)
+def test_missing_values_are_told_whatever_the_reference_had_of_them(usual: float, outage: float) -> None:
+    """A fifth of the rows from day 70 on: neither a few on most days nor one outage in the reference hides it."""
+    rng = np.random.default_rng(13)
+    events = rng.poisson(np.where(np.arange(120) < 70, usual, 80.0)).astype(float)
+    events[5] += outage
+    table = {"x": Measured(events / 400, np.full(120, 400.0), usual / 400)}
+    watched = strength.watch([Channel("x", "x", Family.BREAK, side=1, share=True)], table, REFERENCE)
+    chances = strength.log_chances(watched, table, REFERENCE, REFERENCE)[0]
+    assert chances[: 70 - REFERENCE].min() > np.log(0.01)
+    assert chances[80 - REFERENCE] < np.log(0.01)
+
+
+def test_one_day_of_missing_values_is_not_told() -> None:
+    for usual in (0.0, 2.0):
+        events = np.random.default_rng(14).poisson(usual, 120).astype(float)
+        events[80] = 400
+        table = {"x": Measured(events / 400, np.full(120, 400.0), usual / 400)}
+        watched = strength.watch([Channel("x", "x", Family.BREAK, side=1, share=True)], table, REFERENCE)
+        assert strength.log_chances(watched, table, REFERENCE, REFERENCE).min() > np.log(0.01)
+
+
 def outcomes(rng: np.random.Generator, flipped: float = 0.0, worse: float = 0.0) -> dict[str, Measured]:
     """Give what 28 days of learning and 28 days after it say; the latter turned round in part, or all worse."""
     day = np.repeat(np.arange(56), 400)

@@ -39,8 +39,7 @@ class Family(StrEnum):
 class Channel:
     """One number a day. ``side`` 1: only a rise matters; 0: both. ``late``: known once outcomes are.
 
-    ``share``: the number is a share of rows. ``rare``: below so many events a reference day it is counted, not
-    averaged.
+    ``share``: the number is a share of rows; one of rare events is counted, not averaged (see ``strength``).
     """
 
     name: str
@@ -49,7 +48,6 @@ class Channel:
     side: int = 0
     share: bool = False
     late: bool = False
-    rare: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 Windows of 3 to 56 days are compared with all days before, twice: the number of events (gamma-Poisson, over-dispersed by
 day) and the number of days with an event (beta-binomial). The weaker of the two decides, so that a burst on one day
-never passes; at least three events on three days. The chance is multiplied by the looks that the horizon allows.
+never passes; at least three events on three days. No day counts for more than three events: else one outage in the
+reference would make every day look alike. The chance is multiplied by the looks that the horizon allows.
+Misleads where most days have events: days cannot become more then (see ``strength.watch``).
 Source: predictive distributions with Jeffreys' priors (Gelman et al., Bayesian Data Analysis, 2.6).
 """
 
@@ -17,6 +19,8 @@ from watchkeeper.analyzers.verdict.core.channels import Floats
 
 WINDOWS = (3, 7, 14, 28, 56)
 LEAST = 3
+MOST = 3.0
+"""Events that one day counts for at most."""
 PRIOR = 0.5
 HORIZON = 224
 MOST_LOOKS = 120
@@ -30,8 +34,11 @@ def log_chance(events: Floats, rows: Floats, reference: int, first: int) -> Floa
     >>> events[50:] = 8
     >>> [round(float(log_chance(events, np.full(60, 400.0), 28, day)[0])) for day in (45, 59)]
     [0, -15]
+    >>> events[3] = 300  # one outage in the reference
+    >>> round(float(log_chance(events, np.full(60, 400.0), 28, 59)[0]))
+    -9
     """
-    count = len(events)
+    count, events = len(events), np.minimum(events, MOST)
     total, seen = _running(events), _running(rows)
     days, active = _running((rows > 0).astype(float)), _running((events > 0).astype(float))
     spread = _dispersion(events, rows, reference)

@@ -22,7 +22,6 @@ TOP_VALUES = 8
 MIN_SHARE = 0.02
 FEWEST = 50
 """Filled reference rows below which a feature is not watched."""
-RARE_BREAK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class Number:
 
     def channels(self) -> Iterator[Channel]:
         """Name its channels."""
-        yield Channel(f"{self.name} missing", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
-        yield Channel(f"{self.name} beyond the range", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
+        yield Channel(f"{self.name} missing", self.name, Family.BREAK, side=1, share=True)
+        yield Channel(f"{self.name} beyond the range", self.name, Family.BREAK, side=1, share=True)
         if self.low < self.high:
             for what in ("mean", "rank", "spread"):
                 yield Channel(f"{self.name} {what}", self.name, Family.INPUT)
@@ -93,8 +92,8 @@ class Category:
 
     def channels(self) -> Iterator[Channel]:
         """Name its channels."""
-        yield Channel(f"{self.name} missing", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
-        yield Channel(f"{self.name} unseen", self.name, Family.BREAK, side=1, share=True, rare=RARE_BREAK)
+        yield Channel(f"{self.name} missing", self.name, Family.BREAK, side=1, share=True)
+        yield Channel(f"{self.name} unseen", self.name, Family.BREAK, side=1, share=True)
         for value in self.top:
             yield Channel(f"{self.name}={value} share", self.name, Family.INPUT, share=True)
 

@@ -19,6 +19,9 @@ HALF = float(np.log(2))
 LEAST_INPUT, LEAST_LOSS = 0.05, 0.02
 """The spread between days counts as at least so many standard deviations of a row: smaller changes need years."""
 
+FEW_EVENTS = 1.5
+"""A day: below that a share that may move either way is counted."""
+
 LEAST_SHIFT = 0.03
 """An input counts only while its last days lie so many standard deviations of a row from the reference."""
 RECENT = (3, 7)
@@ -42,12 +45,29 @@ def watch(channels: Sequence[Channel], table: Table, reference: int) -> list[Wat
             continue
         least = LEAST_LOSS if channel.family.harm else LEAST_INPUT
         learned = scale(values, rows, measured.within, share=channel.share, least=least, row_skew=measured.skew)
-        rare = channel.share and float(np.nansum(values * rows)) < channel.rare * reference
+        rare = _is_rare(channel, np.nan_to_num(values * rows)[rows > 0])
         if rare and channel.family.harm and channel.side == 0:
             continue
         if rare or learned is not None:
             found.append(Watched(channel, None if rare else learned))
     return found
+
+
+def _is_rare(channel: Channel, events: Floats) -> bool:
+    """Whether a share is counted. What may only rise is, while most days of the reference have none of it.
+
+    One outage there would make a spread that hides all that comes later; and where most days have events, days with
+    them cannot become more.
+
+    >>> from watchkeeper.analyzers.verdict.core.channels import Family
+    >>> missing = Channel("x missing", "x", Family.BREAK, side=1, share=True)
+    >>> outage, steady = np.repeat([0.0, 400.0], [27, 1]), np.full(28, 2.0)
+    >>> [_is_rare(missing, events) for events in (outage, steady)]
+    [True, False]
+    """
+    if not channel.share:
+        return False
+    return float(np.median(events)) == 0 if channel.side > 0 else float(events.mean()) < FEW_EVENTS
 
 
 def log_chances(watched: Sequence[Watched], table: Table, reference: int, first: int) -> Floats:
