@@ -107,6 +107,21 @@ def test_minutes_hours_and_windows_are_counted_alike() -> None:
     fine, coarse = state.bad.between(END - timedelta(hours=6)), state.bad.coarse.between(END - timedelta(hours=6))
     assert (fine.affected, fine.rows, fine.came) == (coarse.affected, coarse.rows, coarse.came)
     assert state.allowed == pytest.approx(0.03 * state.whole.rows)
+    assert state.per_hour == pytest.approx(DAYS * A_DAY / (7 * 24), rel=0.1)
+    assert state.seen_per_hour < 0.2 * state.per_hour, "a page says the first; what may be told goes by the second"
+
+
+def test_a_service_of_which_few_rows_come_is_not_told_as_silent() -> None:
+    """One in a thousand of 125 an hour: no hour surely has a row, and an hour without one says nothing."""
+    one = Objective(name="p", service="flights", sli=Sli(measure="errors"), target=0.99, days=28, no_data=True)
+    quiet = sampled(whole(failing=0.0), 0.001, keep_errors=False).filter(
+        pl.col("ts") < END.replace(tzinfo=None) - timedelta(hours=2)
+    )
+    made = world(quiet)
+    assert World.findings(made, burn_rate.ANALYZER, END, Declarations(objectives=(one,))) == ()
+    gone = whole(failing=0.0).filter(pl.col("ts") < END.replace(tzinfo=None) - timedelta(hours=2))
+    [told] = World.findings(world(gone), burn_rate.ANALYZER, END, Declarations(objectives=(one,)))
+    assert told.metric == "no_data p"
 
 
 def test_money_and_tokens_are_those_of_all_requests() -> None:

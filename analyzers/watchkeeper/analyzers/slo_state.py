@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -123,14 +124,22 @@ class State:
 
     @property
     def per_hour(self) -> float:
-        """Events an hour that came, over the last seven days (or as long as the window is)."""
+        """Events an hour, over the last seven days (or as long as the window is)."""
+        return self._hourly(lambda count: count.rows)
+
+    @property
+    def seen_per_hour(self) -> float:
+        """Those of them that came an hour: fewer where the sender samples."""
+        return self._hourly(lambda count: count.came)
+
+    def _hourly(self, of: Callable[[Count], int]) -> float:
         span = min(timedelta(days=7), self.end - self.window.start)
-        return self.over(span).came / (span / HOUR) if span else 0.0
+        return of(self.over(span)) / (span / HOUR) if span else 0.0
 
     @property
     def seeing(self) -> Seeing:
-        """What the rules can see at this traffic."""
-        return seeing(self.objective, self.per_hour, self.bad.finest)
+        """What the rules can see at this traffic, of which maybe a sample comes."""
+        return seeing(self.objective, self.seen_per_hour, self.bad.finest)
 
 
 def state_of(facts: FactReader, declared: Declarations, objective: Objective, as_of: datetime) -> State:

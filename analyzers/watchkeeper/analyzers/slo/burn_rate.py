@@ -152,7 +152,7 @@ class BurnRate:
         """Say that nothing is counted, where that was asked for and by now something surely would have been."""
         objective = state.objective
         wait = max(objective.period * objective.budget * WAIT, LEAST_WAIT)
-        expected = state.per_hour * (wait / HOUR)
+        expected = state.seen_per_hour * (wait / HOUR)
         if expected < SURELY or state.over(wait).rows:
             return []
         return [
