@@ -185,6 +185,17 @@ def converted() -> World:
     return World().load(made(days=40).with_columns(metres.alias("distance"))).with_reference()
 
 
+@cache
+def joined() -> World:
+    """From day 20 on a fifth of the traffic is of a new version, which takes twice as long."""
+    fifth = from_day(20) & (pl.int_range(pl.len()) % 5 == 0)
+    frame = made(days=40, rows=300).with_columns(
+        pl.when(fifth).then(pl.col("latency_ms") * 2).otherwise(pl.col("latency_ms")).alias("latency_ms")
+    )
+    version = pl.when(fifth).then(pl.lit("v2")).otherwise(pl.lit("v1"))
+    return World().load(frame, fields=frame.select(model_version=version)).with_reference()
+
+
 def world_of(analyzer: Analyzer) -> Callable[[], World]:
     other = {
         "data.checks": blocking,
@@ -193,6 +204,7 @@ def world_of(analyzer: Analyzer) -> Callable[[], World]:
         "data.orphans": twice_and_for_nothing,
         "data.silence": silent,
         "data.unit": converted,
+        "quality.newcomer": joined,
         "quality.ranking": misranked,
     }
     return other.get(analyzer.name, faulty)

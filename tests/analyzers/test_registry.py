@@ -56,6 +56,7 @@ def test_every_folder_is_found_and_named_by_its_path() -> None:
         "quality.estimated",
         "quality.fairness",
         "quality.matured",
+        "quality.newcomer",
         "quality.ranking",
         "quality.selective",
         "quality.slices",

@@ -117,6 +117,7 @@ _NEEDED: Mapping[str, Sequence[set[str]]] = {
         _ANSWERS | {backtest_rows.REVIEW, backtest_rows.REVIEWED},
     ],
     "quality.fairness": [{"prediction", backtest_rows.PROTECTED}],
+    "quality.newcomer": [{backtest_rows.SEGMENT}],
     "quality.ranking": [_ANSWERS | {backtest_rows.RANKING}],
     "drift.reasons": [{backtest_rows.REASONS}],
 }

@@ -127,6 +127,34 @@ class Requests:
         return tuple(rows["id"].to_list())
 
 
+@dataclass(frozen=True, slots=True)
+class OfSegment:
+    """The newest rows of one value of a segment column; the column "" stands for the model's version."""
+
+    column: str
+    value: str
+
+    def ids(self, facts: FactStore, pair: tuple[str, str], window: Window) -> tuple[str, ...]:
+        """Look them up."""
+        parameters = _scope(pair, window) | {"value": self.value, "limit": LIMIT}
+        bounds = "ts >= $start_ts AND ts < $end_ts"
+        of_version = "service = $service AND model = $model AND model_version = $value"
+        parts = [f"SELECT id, ts FROM predictions WHERE {bounds} AND {of_version}"]
+        if self.column:
+            places = facts.read(
+                """SELECT table_name, column_name FROM feature_columns JOIN feature_tables USING (table_name)
+                   WHERE service = $service AND model = $model AND name = $name AND role = 'segment'""",
+                {"service": pair[0], "model": pair[1], "name": self.column},
+            )
+            parts = [
+                f"SELECT id, ts FROM {table} WHERE {bounds} AND {quoted(str(column))} = $value"
+                for table, column in places.iter_rows()
+            ]
+            parameters = _bounds(window) | {"value": self.value, "limit": LIMIT}
+        rows = facts.read(f"SELECT id FROM ({' UNION ALL '.join(parts)}) ORDER BY {_NEWEST} LIMIT $limit", parameters)
+        return tuple(rows["id"].to_list())
+
+
 def _of_feature(
     facts: FactStore,
     pair: tuple[str, str],

@@ -12,6 +12,7 @@ from watchkeeper.store.clock import stored
 from watchkeeper.store.facts.connection import FactStore
 from watchkeeper.store.facts.outcomes import in_force
 from watchkeeper.store.facts.raw_rows import REQUEST, FeatureColumn, joined_columns
+from watchkeeper.store.facts.rollups import OTHER
 from watchkeeper.store.sql import literal, quoted
 
 
@@ -53,6 +54,36 @@ def judged_days(
                      coalesce(m.prediction_number IN (0, 1) AND m.value_number IN (0, 1), false) AS yes_no{kept}
               FROM {in_force(facts, where, parameters)} m {joined})
             {_by_column("known", columns, counts)}""",
+        parameters,
+    )
+
+
+def new_values(facts: FactStore, pair: tuple[str, str], reference: Window, window: Window) -> pl.DataFrame:
+    """Count ``requests`` of the window by ``dim`` and ``value`` for what the reference never had.
+
+    The dim "" is the whole, its values are the model's versions.
+    """
+    return facts.read(
+        """SELECT dim, CASE WHEN dim = '' THEN model_version ELSE value END AS value,
+                  sum(requests) FILTER (bucket >= $start_ts)::DOUBLE AS requests
+           FROM traffic_hour
+           WHERE service = $service AND model = $model
+             AND (bucket >= $start_ts AND bucket < $end_ts OR bucket >= $first AND bucket < $last)
+           GROUP BY ALL
+           HAVING coalesce(sum(requests) FILTER (bucket < $last), 0) = 0 AND requests > 0
+           ORDER BY requests DESC, value""",
+        _parameters(pair, window) | {"first": stored(reference.start), "last": stored(reference.end)},
+    ).filter(pl.col("value").is_not_null() & ~pl.col("value").is_in(["", OTHER]))
+
+
+def version_days(facts: FactStore, pair: tuple[str, str], window: Window, as_of: datetime) -> pl.DataFrame:
+    """Count what was known at ``as_of`` by model version (``value``) and day (``bucket``): ``known``, and ``wrong``."""
+    where = "service = $service AND model = $model AND prediction_ts >= $start_ts AND prediction_ts < $end_ts"
+    parameters = _parameters(pair, window) | {"as_of": stored(as_of)}
+    return facts.read(
+        f"""SELECT model_version AS value, time_bucket(INTERVAL 1 DAY, prediction_ts) AS bucket,
+                   count(correct) AS known, count(*) FILTER (NOT correct) AS wrong
+            FROM {in_force(facts, where, parameters)} GROUP BY ALL ORDER BY ALL""",
         parameters,
     )
 
