@@ -103,16 +103,7 @@ def test_spans_that_come_minutes_hours_or_a_day_late(
     folder = tmp_path_factory.mktemp("late")
     bench = Bench(folder)
     bench.now_us += round(at * 1e6)  # nothing comes before it was
-    for place, one in enumerate(data.draw(st.permutations(spans))):
-        bench.now_us += waits[place] * 10**6
-        bench.send(one)
-        bench.load()
-        if place in restarted:
-            bench.again()
-    told, counted = bench.told(), bench.counted()
-    bench.close()
-    rows, counts = whole(folder / "whole", spans)
-    assert (told, of_hours(counted)) == (rows, of_hours(counts))
+    late_as_whole(bench, folder, spans, data.draw(st.permutations(spans)), waits, restarted)
 
 
 @settings(FEW, max_examples=10)
@@ -147,8 +138,15 @@ def test_checks_and_answers_that_come_minutes_hours_or_a_day_late(
     bench = Bench(folder)
     bench.now_us += 12_000 * 10**6  # nothing comes before it was
     mixed: list[Row] = data.draw(st.permutations(spans))
-    for place, one in enumerate([*mixed, *mixed] if again else mixed):
-        bench.now_us += waits[place % 12] * 10**6
+    late_as_whole(bench, folder, spans, [*mixed, *mixed] if again else mixed, waits, restarted)
+
+
+def late_as_whole(
+    bench: Bench, folder: Path, spans: list[Row], order: Sequence[Row], waits: Sequence[int], restarted: set[int]
+) -> None:
+    """Send one by one, with waits and restarts; in the end all is as if it had come at once."""
+    for place, one in enumerate(order):
+        bench.now_us += waits[place % len(waits)] * 10**6
         bench.send(one)
         bench.load()
         if place in restarted:
