@@ -1,4 +1,4 @@
-"""In CI nothing may be left out quietly: a skip is a failure there, unless its reason names hardware."""
+"""The order of the files where several workers share them; and in CI a skip is a failure, unless it names hardware."""
 
 from __future__ import annotations
 
@@ -7,9 +7,23 @@ import os
 from collections.abc import Generator
 from tempfile import TemporaryDirectory
 from typing import Any
+from zlib import crc32
 
 import pytest
 
+LONG = (
+    "tests/e2e/test_crossing.py",
+    "tests/analyzers/test_backtest.py",
+    "tests/app/test_lifecycle.py",
+    "tests/e2e/test_kill.py",
+    "tests/collector/test_joining_order.py",
+    "tests/app/test_backtesting.py",
+    "tests/analyzers/test_backtest_columns.py",
+    "tests/app/test_schemathesis.py",
+    "tests/alerts/test_kill.py",
+    "tests/e2e/test_backup.py",
+)
+"""Files that take longest come first, so that no worker is left alone with one at the end."""
 ALLOWED = "hardware"
 STATE = pytest.StashKey[TemporaryDirectory[str]]()
 
@@ -33,6 +47,17 @@ def _judged(report: Any) -> Any:
             report.outcome = "failed"
             report.longrepr = f"skipped, which is a failure in CI unless the reason names {ALLOWED}: {reason}"
     return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mix the rooms among the workers: tests that wait run beside tests that compute."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    file = item.nodeid.partition("::")[0]
+    return LONG.index(file) if file in LONG else len(LONG), crc32(file.encode())
 
 
 def pytest_collection_finish() -> None:
