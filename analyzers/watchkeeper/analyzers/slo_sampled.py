@@ -74,7 +74,7 @@ def count(bad: float, total: float, parts: Sequence[float]) -> Count:
 
     >>> found = count(10.0, 1000.0, (10, 109, 10.0, 9900.0))
     >>> found.share, found.came, round(found.worth)
-    (0.01, 109, 908)
+    (0.01, 109, 917)
     """
     bad_rows, rows, bad_spread, good_spread = parts
     near = round(bad)
