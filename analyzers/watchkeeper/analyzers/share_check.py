@@ -26,6 +26,7 @@ from watchkeeper.analyzers.evaluation import Evaluation, Param, Reading, Scope, 
 from watchkeeper.analyzers.feature_days import HISTORY, FeatureDays, aware, feature_days, history
 from watchkeeper.analyzers.impact.value import estimate
 from watchkeeper.analyzers.intervals import Count, DayShares, day_shares, day_wilson, grade
+from watchkeeper.analyzers.memo import once
 from watchkeeper.analyzers.rows import FeatureRow
 from watchkeeper.schemas.declared import Declarations
 from watchkeeper.schemas.findings import DataState, Evidence, Finding, Json, Severity, Window
@@ -181,7 +182,8 @@ class ShareCheck(ABC):
                 continue
             limits = limits_of(scope.settings)
             days = feature_days(scope)
-            readings += [reading for one in days if (reading := self._reading(scope, one)) is not None]
+            usual = self._usual(scope, days)
+            readings += [reading for one in days if (reading := self._reading(scope, one, usual)) is not None]
             if max((one.now.rows for one in days), default=0) >= limits.min_rows:
                 judged.add(scope.pair)
                 findings += self._findings(scope, days, limits)
@@ -195,11 +197,20 @@ class ShareCheck(ABC):
     def _count(self, row: FeatureRow) -> Count:
         return Count(self.affected(row), row.rows)
 
-    def _reading(self, scope: Scope, days: FeatureDays) -> Reading | None:
+    def _usual(self, scope: Scope, days: Sequence[FeatureDays]) -> dict[str, DayShares]:
+        """Sum up the reference's days of each feature: once for all windows that are evaluated together."""
+        key = ("usual shares", self.name, scope.pair, scope.info.reference)
+        return once(
+            scope.facts,
+            key,
+            lambda: {one.feature: day_shares([self._count(row) for row in one.reference]) for one in days},
+        )
+
+    def _reading(self, scope: Scope, days: FeatureDays, usual: Mapping[str, DayShares]) -> Reading | None:
         now = self._count(days.now)
         if now.rows == 0:
             return None
-        reference = day_shares([self._count(row) for row in days.reference])
+        reference = usual.get(days.feature) or day_shares([])
         lower, upper = day_wilson(now, reference.likeness)
         return Reading(
             self.name,
@@ -219,9 +230,9 @@ class ShareCheck(ABC):
     def _findings(self, scope: Scope, days: Sequence[FeatureDays], limits: Limits) -> list[Finding]:
         held: list[tuple[FeatureDays, tuple[Count, ...], tuple[Count, ...], Verdict]] = []
         for one in days:
-            windows = tuple(self._count(row) for row in one.windows)
-            reference = tuple(self._count(row) for row in one.reference)
-            if windows[0].affected:
+            if self.affected(one.now):
+                windows = tuple(self._count(row) for row in one.windows)
+                reference = tuple(self._count(row) for row in one.reference)
                 verdict = judge(windows, reference, len(days), limits)
                 if verdict.holds:
                     held.append((one, windows, reference, verdict))
